@@ -1,0 +1,6 @@
+//! llhlssink.
+
+// The road of a frame, front to back.
+pub mod time;
+
+pub mod origin;
