@@ -3,4 +3,6 @@
 // The road of a frame, front to back.
 pub mod time;
 
+pub mod cmaf;
+
 pub mod origin;
