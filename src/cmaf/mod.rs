@@ -6,6 +6,7 @@
 
 pub mod segmenter;
 
+pub mod access_unit;
 pub mod boxes;
 pub mod codec;
 pub mod init;
