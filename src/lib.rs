@@ -4,3 +4,7 @@
 pub mod time;
 
 pub mod origin;
+
+pub mod delivery;
+
+pub mod http;
