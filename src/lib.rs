@@ -6,3 +6,7 @@ pub mod time;
 pub mod cmaf;
 
 pub mod origin;
+
+pub mod delivery;
+
+pub mod http;
