@@ -69,7 +69,10 @@ mod tests {
     fn irap_pictures_are_sync_samples() {
         for unit_type in 0..32_u8 {
             let unit = [0, 2, unit_type << 1, 1];
-            assert_eq!(is_sync(Coding::H265, 2, &unit), (16..=21).contains(&unit_type));
+            assert_eq!(
+                is_sync(Coding::H265, 2, &unit),
+                (16..=21).contains(&unit_type)
+            );
         }
     }
 

@@ -34,7 +34,11 @@ pub(super) fn mapping(element: &gst::Element, first_frame: RunningTime) -> Clock
             let before = running_now()?;
             let unix = unix_now();
             let after = running_now()?;
-            Some((after - before, RunningTime(before + (after - before) / 2), unix))
+            Some((
+                after - before,
+                RunningTime(before + (after - before) / 2),
+                unix,
+            ))
         })
         .min_by_key(|&(uncertainty, ..)| uncertainty);
     match closest {
@@ -50,5 +54,9 @@ pub(super) fn running_time(
 ) -> Option<RunningTime> {
     let signed = segment.to_running_time_full(position)?;
     let nanos = i64::try_from(signed.abs().nseconds()).ok()?;
-    Some(RunningTime(if signed.is_negative() { -nanos } else { nanos }))
+    Some(RunningTime(if signed.is_negative() {
+        -nanos
+    } else {
+        nanos
+    }))
 }

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender};
 use gst::{glib, prelude::*, subclass::prelude::*};
 
 glib::wrapper! {
-    pub(super) struct Collector(ObjectSubclass<imp::Collector>) @extends gst::Element, gst::Object;
+    pub(crate) struct Collector(ObjectSubclass<imp::Collector>) @extends gst::Element, gst::Object;
 }
 
 /// What one run of the muxer wrote.
@@ -30,7 +30,10 @@ impl Collector {
 
     /// Tells the pipeline that this track is over.
     pub(super) fn post_eos(&self, seqnum: gst::Seqnum) {
-        let message = gst::message::Eos::builder().src(self).seqnum(seqnum).build();
+        let message = gst::message::Eos::builder()
+            .src(self)
+            .seqnum(seqnum)
+            .build();
         // Fails without a bus, when nobody is there to tell.
         let _ = self.post_message(message);
     }
@@ -109,13 +112,10 @@ mod imp {
                 .event_function(|_pad, parent, event| {
                     Self::catch_panic_pad_function(parent, || false, |this| this.sink_event(&event))
                 })
-                .query_function(|pad, parent, query| match query.view_mut() {
-                    // Seekable downstream would make the muxer come back and rewrite its head.
-                    gst::QueryViewMut::Seeking(seeking) => {
-                        seeking.set(false, gst::ClockTime::NONE, gst::ClockTime::NONE);
-                        true
-                    }
-                    _ => gst::Pad::query_default(pad, parent, query),
+                .query_function(|pad, parent, query| {
+                    // Seekable downstream would make the muxer come back and rewrite its head: unanswered means no.
+                    query.type_() != gst::QueryType::Seeking
+                        && gst::Pad::query_default(pad, parent, query)
                 })
                 .build();
             Self {
@@ -130,7 +130,9 @@ mod imp {
         fn constructed(&self) {
             self.parent_constructed();
             let element = self.obj();
-            element.add_pad(&self.sinkpad).expect("a new element has no pad");
+            element
+                .add_pad(&self.sinkpad)
+                .expect("a new element has no pad");
             element.set_element_flags(gst::ElementFlags::SINK);
         }
     }

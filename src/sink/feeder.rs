@@ -17,7 +17,7 @@ use std::{
 
 use gst::{glib, prelude::*, subclass::prelude::*};
 
-use super::{clock, collector::Collector};
+use super::{CAT, clock, collector::Collector};
 use crate::{
     cmaf::{
         access_unit::{self, Coding},
@@ -37,7 +37,7 @@ const MUXER_DEADLINE: Duration = Duration::from_secs(5);
 const RUN_START: Nanos = Nanos::from_seconds(3600);
 
 glib::wrapper! {
-    pub(super) struct Feeder(ObjectSubclass<imp::Feeder>) @extends gst::Element, gst::Object;
+    pub(crate) struct Feeder(ObjectSubclass<imp::Feeder>) @extends gst::Element, gst::Object;
 }
 
 /// What the feeder needs to know for one life of the pipeline.
@@ -129,11 +129,17 @@ impl Format {
     fn needs_same_init(&self, other: &Self) -> bool {
         let same = |field: &str| {
             let value = |caps: &gst::Caps| {
-                caps.structure(0)
-                    .and_then(|structure| structure.value(field).ok().map(|value| value.to_send_value()))
+                caps.structure(0).and_then(|structure| {
+                    structure
+                        .value(field)
+                        .ok()
+                        .map(|value| value.to_send_value())
+                })
             };
             match (value(&self.caps), value(&other.caps)) {
-                (Some(mine), Some(theirs)) => mine.compare(&theirs) == Some(std::cmp::Ordering::Equal),
+                (Some(mine), Some(theirs)) => {
+                    mine.compare(&theirs) == Some(std::cmp::Ordering::Equal)
+                }
                 (None, None) => true,
                 _ => false,
             }
@@ -258,7 +264,9 @@ mod imp {
                 gst::element_imp_error!(
                     self,
                     gst::CoreError::Negotiation,
-                    ["Frames came before their caps on the video pad; put h264parse or h265parse before llhlssink"]
+                    [
+                        "Frames came before their caps on the video pad; put h264parse or h265parse before llhlssink"
+                    ]
                 );
                 return Err(gst::FlowError::NotNegotiated);
             };
@@ -285,13 +293,19 @@ mod imp {
                     gst::element_imp_warning!(
                         self,
                         gst::StreamError::Format,
-                        ["A frame without a timestamp on the video pad was left out, and so will be others like it"]
+                        [
+                            "A frame without a timestamp on the video pad was left out, and so will be others like it"
+                        ]
                     );
                 }
                 return Ok(gst::FlowSuccess::Ok);
             };
             let Ok(bytes) = buffer.map_readable() else {
-                gst::element_imp_error!(self, gst::ResourceError::Read, ["A frame cannot be mapped"]);
+                gst::element_imp_error!(
+                    self,
+                    gst::ResourceError::Read,
+                    ["A frame cannot be mapped"]
+                );
                 return Err(gst::FlowError::Error);
             };
             let frame = Frame {
@@ -347,7 +361,11 @@ mod imp {
                 DropReason::Backwards => &self.counts.backwards,
             };
             let times = count(counter);
-            gst::debug!(CAT, imp = self, "Left out a frame: {reason:?}, {times} so far");
+            gst::debug!(
+                CAT,
+                imp = self,
+                "Left out a frame: {reason:?}, {times} so far"
+            );
         }
 
         /// Pushes the frame into the muxer's open run, starting one where there is none.
@@ -394,7 +412,11 @@ mod imp {
                 pad.set_property("trak-timescale", timescale.ticks_per_second());
             }
             if line.mux.set_state(gst::State::Paused).is_err() {
-                gst::element_imp_error!(self, gst::CoreError::StateChange, ["mp4mux does not start"]);
+                gst::element_imp_error!(
+                    self,
+                    gst::CoreError::StateChange,
+                    ["mp4mux does not start"]
+                );
                 return Err(gst::FlowError::Error);
             }
             road.is_muxing = true;
@@ -433,14 +455,21 @@ mod imp {
                     gst::element_imp_error!(
                         self,
                         gst::StreamError::Mux,
-                        ["mp4mux did not finish a part within {} s", MUXER_DEADLINE.as_secs()]
+                        [
+                            "mp4mux did not finish a part within {} s",
+                            MUXER_DEADLINE.as_secs()
+                        ]
                     );
                     return Err(gst::FlowError::Error);
                 }
             };
             // A flush does not reset it; READY does.
             if line.mux.set_state(gst::State::Ready).is_err() {
-                gst::element_imp_error!(self, gst::CoreError::StateChange, ["mp4mux does not stop"]);
+                gst::element_imp_error!(
+                    self,
+                    gst::CoreError::StateChange,
+                    ["mp4mux does not stop"]
+                );
                 return Err(gst::FlowError::Error);
             }
             road.is_muxing = false;
@@ -453,13 +482,22 @@ mod imp {
                 gst::element_imp_error!(
                     self,
                     gst::StreamError::Mux,
-                    ["Part {} is not what mp4mux should have written: {error}", road.parts]
+                    [
+                        "Part {} is not what mp4mux should have written: {error}",
+                        road.parts
+                    ]
                 );
                 gst::FlowError::Error
             };
             if std::mem::take(&mut road.needs_init) {
                 let init = init::init(&muxed).map_err(in_error)?;
-                gst::info!(CAT, imp = self, "Init section: {} {:?}", init.codec, init.resolution);
+                gst::info!(
+                    CAT,
+                    imp = self,
+                    "Init section: {} {:?}",
+                    init.codec,
+                    init.resolution
+                );
                 (road.orders.publish)(Publication::Init(InitSection {
                     bytes: init.bytes,
                     codec: init.codec,
@@ -495,7 +533,9 @@ mod imp {
             gst::debug!(CAT, imp = self, "Segment ends: {end:?}");
             let is_late = end.cause == SegmentEndCause::KeyFrame
                 && end.duration.nanos().0 * 2 > road.orders.segment_duration.0 * 3;
-            if (is_late || end.cause == SegmentEndCause::NoKeyFrame) && !road.has_warned_of_key_frames {
+            if (is_late || end.cause == SegmentEndCause::NoKeyFrame)
+                && !road.has_warned_of_key_frames
+            {
                 road.has_warned_of_key_frames = true;
                 let reason = if road.orders.send_keyframe_requests {
                     "the encoder does not follow the requests for one"
@@ -655,7 +695,9 @@ mod imp {
         fn constructed(&self) {
             self.parent_constructed();
             let element = self.obj();
-            element.add_pad(&self.sinkpad).expect("a new element has no pad");
+            element
+                .add_pad(&self.sinkpad)
+                .expect("a new element has no pad");
             element.add_pad(&self.srcpad).expect("it has no src pad");
         }
     }
@@ -675,10 +717,23 @@ mod imp {
                         .field("stream-format", "hvc1")
                         .field("alignment", "au")
                         .build();
-                    let caps: gst::Caps = [h264, h265].into_iter().flat_map(|caps| caps.iter().map(ToOwned::to_owned).collect::<Vec<_>>()).collect();
+                    let caps: gst::Caps = [h264, h265]
+                        .into_iter()
+                        .flat_map(|caps| caps.iter().map(ToOwned::to_owned).collect::<Vec<_>>())
+                        .collect();
                     [
-                        gst::PadTemplate::new("sink", gst::PadDirection::Sink, gst::PadPresence::Always, &caps),
-                        gst::PadTemplate::new("src", gst::PadDirection::Src, gst::PadPresence::Always, &caps),
+                        gst::PadTemplate::new(
+                            "sink",
+                            gst::PadDirection::Sink,
+                            gst::PadPresence::Always,
+                            &caps,
+                        ),
+                        gst::PadTemplate::new(
+                            "src",
+                            gst::PadDirection::Src,
+                            gst::PadPresence::Always,
+                            &caps,
+                        ),
                     ]
                     .into_iter()
                     .flatten()
@@ -706,12 +761,12 @@ mod imp {
 }
 
 fn clock_time(span: Nanos) -> Option<gst::ClockTime> {
-    u64::try_from(span.0).ok().map(gst::ClockTime::from_nseconds)
+    u64::try_from(span.0)
+        .ok()
+        .map(gst::ClockTime::from_nseconds)
 }
 
 /// Counts one more and answers how many there are now.
 fn count(counter: &AtomicU64) -> u64 {
     counter.fetch_add(1, Ordering::Relaxed) + 1
 }
-
-use super::CAT;

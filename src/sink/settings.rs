@@ -91,7 +91,10 @@ impl Settings {
             }
         }
         let origin = &self.cors_origin;
-        if !origin.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
+        if !origin
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b',')
+        {
             return Some(format!(
                 "cors-origin '{origin}' has to be '*', one origin such as https://example.com, or empty"
             ));
