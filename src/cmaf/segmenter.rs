@@ -8,6 +8,8 @@
 //! keep their own decode times; at a part border the new sample is moved to the border, its duration absorbs the
 //! difference, and its presentation time stays what it was, through the composition offset.
 
+use std::collections::VecDeque;
+
 use crate::time::{MediaTime, NANOS_PER_SECOND, Nanos, RunningTime, Timescale};
 
 /// The longest hole between two frames that is bridged by longer samples; a longer one becomes a discontinuity.
@@ -25,6 +27,9 @@ const REQUESTED_SEGMENTS_AHEAD: i64 = 3;
 /// How long frames are dropped after a discontinuity while waiting for a key frame, before starting without one (a
 /// stream with periodic intra refresh has none).
 const LONGEST_WAIT_FOR_KEY_FRAME: Nanos = Nanos::from_seconds(5);
+
+/// How many distances between frames are remembered: few enough to follow a camera into the dark within a second.
+const REMEMBERED_SPACINGS: usize = 8;
 
 /// A part is never closed short of this share of PART-TARGET, in per cent, unless its segment ends. The rule (PL-16) says
 /// 85; the rest is for the rounding of printed digits.
@@ -172,8 +177,8 @@ pub struct Segmenter {
     end: i64,
     /// Decode time of the newest frame, as upstream said it.
     newest: Option<RunningTime>,
-    /// Ticks between the two newest frames.
-    spacing: Option<i64>,
+    /// Ticks between the newest frames, the oldest first; at most [`REMEMBERED_SPACINGS`].
+    spacings: VecDeque<i64>,
     part_target: Option<i64>,
     constants: Option<Constants>,
     /// The next part is the first after a jump.
@@ -230,7 +235,7 @@ impl Segmenter {
             segment: None,
             end: 0,
             newest: None,
-            spacing: None,
+            spacings: VecDeque::with_capacity(REMEMBERED_SPACINGS),
             part_target,
             constants: None,
             is_discontinuity: false,
@@ -310,7 +315,11 @@ impl Segmenter {
         if advance.0 <= 0 || hole > LONGEST_BRIDGED_HOLE {
             steps.append(&mut self.interrupt());
         } else {
-            self.spacing = Some(self.plan.timescale.ticks(advance).max(1));
+            if self.spacings.len() == REMEMBERED_SPACINGS {
+                self.spacings.pop_front();
+            }
+            let spacing = self.plan.timescale.ticks(advance).max(1);
+            self.spacings.push_back(spacing);
         }
         None
     }
@@ -327,7 +336,7 @@ impl Segmenter {
             return steps;
         }
         self.waiting_since = None;
-        self.spacing = None;
+        self.spacings.clear();
         self.line = Some(Line {
             source: frame.decode,
             ticks: self.end,
@@ -362,7 +371,7 @@ impl Segmenter {
             return false;
         }
         let timescale = self.plan.timescale;
-        let half_frame = self.spacing.unwrap_or(0) / 2;
+        let half_frame = self.spacing().unwrap_or(0) / 2;
         let due = segment.start + timescale.ticks(self.plan.segment_duration) - half_frame;
         // Requested key frames come at the grid, which may be less than a segment away from where this one began.
         let is_on_grid = frame.presentation + timescale.nanos(half_frame) >= segment.next_on_grid;
@@ -373,7 +382,7 @@ impl Segmenter {
     /// Whether a frame wanted at `decode` still has room in the open part: at least half of itself before the target.
     fn fits(&self, decode: i64) -> bool {
         let (Some(part), Some(target), Some(spacing)) =
-            (&self.part, self.part_target, self.spacing)
+            (&self.part, self.part_target, self.spacing())
         else {
             return true;
         };
@@ -390,9 +399,17 @@ impl Segmenter {
         next <= part.start + target - expected.min(target) / 2
     }
 
+    /// How soon the next frame may come: the closest that frames came lately.
+    ///
+    /// The last spacing alone would be wrong after every dropped frame: parts would be closed on behalf of a hole that does
+    /// not come, and decode time would run ahead of presentation.
+    fn spacing(&self) -> Option<i64> {
+        self.spacings.iter().min().copied()
+    }
+
     fn expected_spacing(&self, frame: &Frame) -> Option<i64> {
         let timescale = self.plan.timescale;
-        self.spacing.or_else(|| {
+        self.spacing().or_else(|| {
             frame
                 .duration
                 .or(self.plan.frame_duration)
@@ -516,7 +533,7 @@ impl Segmenter {
     fn close_open_end(&mut self, steps: &mut Vec<Step>) {
         let Some(part) = &self.part else { return };
         let expected = self
-            .spacing
+            .spacing()
             .or_else(|| {
                 self.plan
                     .frame_duration
@@ -1116,6 +1133,9 @@ mod tests {
             );
             let run = Run::of(plan(90_000, Some(FRAME_30)), frames);
             prop_assert!(run.cuts.iter().all(|cut| !cut.is_discontinuity));
+            // Once the rate is known, no border runs ahead of the frame after it by more than that frame.
+            let offsets = run.cuts.iter().skip(10).flat_map(|cut| &cut.samples).map(|sample| sample.composition_offset);
+            prop_assert!(offsets.min().unwrap_or(0) >= -3000 * 2, "decode time runs ahead of presentation");
         }
     }
 }

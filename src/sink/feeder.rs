@@ -531,8 +531,10 @@ mod imp {
 
         fn end_segment(&self, road: &mut Road, end: SegmentEnd) {
             gst::debug!(CAT, imp = self, "Segment ends: {end:?}");
+            // The first request reaches an encoder with a look-ahead late: only a much longer first segment tells.
+            let tolerated_halves = if end.constants.is_some() { 6 } else { 3 };
             let is_late = end.cause == SegmentEndCause::KeyFrame
-                && end.duration.nanos().0 * 2 > road.orders.segment_duration.0 * 3;
+                && end.duration.nanos().0 * 2 > road.orders.segment_duration.0 * tolerated_halves;
             if (is_late || end.cause == SegmentEndCause::NoKeyFrame)
                 && !road.has_warned_of_key_frames
             {

@@ -288,7 +288,7 @@ impl LlHlsSink {
             let _ = pad.set_target(None::<&gst::Pad>);
         }
         if let Some(Running { server, track, .. }) = running {
-            if let Some(track) = track.and_then(Arc::into_inner) {
+            if let Some(track) = track {
                 track.remove(self.obj().upcast_ref());
             }
             // The last reference: answers everyone who waits and joins the thread.
@@ -438,8 +438,10 @@ impl ElementImpl for LlHlsSink {
             .running()
             .as_mut()
             .and_then(|running| running.track.take());
-        if let Some(track) = track.and_then(Arc::into_inner) {
+        if let Some(track) = track {
             track.remove(self.obj().upcast_ref());
+            // No frame can come any more: whoever waits gets the final playlist.
+            self.end_run();
         }
         let _ = self.obj().remove_pad(pad);
     }

@@ -109,8 +109,8 @@ impl Track {
         self.pacer.sync_state_with_parent()
     }
 
-    /// Stops the line and takes it out of `bin`.
-    pub(super) fn remove(self, bin: &gst::Bin) {
+    /// Stops the line and takes it out of `bin`; nothing can be done with it afterwards.
+    pub(super) fn remove(&self, bin: &gst::Bin) {
         // Sink first, as bins do: the collector's end releases a waiting feeder.
         let parser = self.parser().take();
         let elements = [
