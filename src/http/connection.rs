@@ -112,6 +112,7 @@ async fn answer(
     let is_head = method == "HEAD";
     Ok(match settled {
         Ok(reply) => respond::reply(live, reply, is_head),
+        Err(refusal) if live.is_stopping() => respond::refuse_and_close(live, &refusal),
         Err(refusal) => respond::refuse(live, &refusal),
     })
 }

@@ -149,6 +149,11 @@ impl Live {
         self.wake();
     }
 
+    /// Whether the server stops.
+    pub(super) fn is_stopping(&self) -> bool {
+        *self.is_stopping.borrow()
+    }
+
     /// Turns true when the server stops.
     pub(super) fn stopping(&self) -> watch::Receiver<bool> {
         self.is_stopping.subscribe()
@@ -210,7 +215,7 @@ impl Live {
     }
 
     fn decide(&self, request: &Request, waited: Nanos) -> Decision {
-        if *self.is_stopping.borrow() {
+        if self.is_stopping() {
             return Decision::Refuse(Refusal::unavailable("the server is stopping", 1));
         }
         decide(request, &self.origin.borrow(), waited)

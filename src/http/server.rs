@@ -257,7 +257,8 @@ async fn run(
 /// Applies publications in order until the server is to stop.
 async fn apply(live: &Live, mut inbox: mpsc::UnboundedReceiver<Message>) {
     let mut events = Vec::new();
-    while let Some(first) = inbox.recv().await {
+    let mut is_stopping = false;
+    while !is_stopping && let Some(first) = inbox.recv().await {
         // What came together becomes visible together: a part and the end of its segment are one change.
         let mut next = Some(first);
         while let Some(message) = next {
@@ -268,7 +269,7 @@ async fn apply(live: &Live, mut inbox: mpsc::UnboundedReceiver<Message>) {
                         Nanos(i64::try_from(sent.elapsed().as_nanos()).unwrap_or(i64::MAX));
                     events.extend(live.publish(publication, now, handover));
                 }
-                Message::Stop => return,
+                Message::Stop => is_stopping = true,
                 #[cfg(test)]
                 Message::Panic => panic!("asked to"),
             }
