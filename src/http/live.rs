@@ -10,6 +10,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -320,9 +321,12 @@ impl Drop for Connected {
         stats.clients.panics += u64::from(is_panicking);
         drop(stats);
         if is_panicking {
-            self.0.report(Report::Warning(
-                "serving a connection panicked; the others go on".to_owned(),
-            ));
+            // A second panic while the first unwinds would abort the process.
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                self.0.report(Report::Warning(
+                    "serving a connection panicked; the others go on".to_owned(),
+                ));
+            }));
         }
     }
 }

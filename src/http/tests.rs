@@ -699,3 +699,36 @@ fn a_taken_port_is_named() {
         assert!(listener.local_addr().unwrap().is_ipv6());
     }
 }
+
+#[test]
+fn an_unthrottled_source_does_not_shut_viewers_out() {
+    let mut site = Site::live();
+    let mut client = site.connect();
+    client.get("/live.m3u8?_HLS_msn=2");
+    for _ in 0..500 {
+        site.segment();
+    }
+    assert_eq!(client.answer().status, 200);
+    site.until("all is applied", |stats| {
+        stats.edge.is_some_and(|edge| edge.msn.0 == 500)
+    });
+    let stats = site.server().stats();
+    assert_eq!(stats.violations, 0);
+    assert!(stats.bytes.kept < stats.bytes.published / 10);
+}
+
+#[test]
+fn a_connection_that_panics_takes_nobody_along() {
+    let site = Site::live();
+    let mut victim = site.connect();
+    victim.get("/live.m3u8?panic-for-test");
+    assert!(victim.is_closed());
+    site.until("it is counted", |stats| stats.clients.panics == 1);
+    assert_eq!(site.get("/live.m3u8").status, 200);
+    let reports = site.reports.lock().unwrap();
+    assert!(
+        reports
+            .iter()
+            .any(|report| matches!(report, Report::Warning(_)))
+    );
+}
