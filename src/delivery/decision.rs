@@ -325,3 +325,269 @@ fn reply(content: Content, content_type: &'static str, caching: Caching) -> Deci
         caching,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::Routes;
+    use crate::origin::fixture::{CONSTANTS, SETTINGS, Stream, part_bytes, run, ticks};
+
+    fn ask(stream: &Stream, path: &str, waited: Nanos) -> Decision {
+        let routes = Routes {
+            playlist_name: "live.m3u8".to_owned(),
+            run: run(),
+        };
+        let (path, query) = match path.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path, None),
+        };
+        match Request::parse("GET", path, query, &routes) {
+            Ok(request) => decide(&request, &stream.origin, waited),
+            Err(refusal) => Decision::Refuse(refusal),
+        }
+    }
+
+    /// The decision in one word: what it holds, or `wait` with its limit in milliseconds, or the status.
+    fn word(decision: &Decision) -> String {
+        match decision {
+            Decision::Reply(Reply {
+                content: Content::Media(chunks),
+                ..
+            }) => String::from_utf8(chunks.concat()).unwrap(),
+            Decision::Reply(reply) => format!("{:?}", reply.content).to_lowercase(),
+            Decision::Wait { at_most } => format!("wait {}", at_most.0 / 1_000_000),
+            Decision::Refuse(refusal) => refusal.status.to_string(),
+        }
+    }
+
+    fn check(stream: &Stream, table: &[(&str, &str)]) {
+        for (path, expected) in table {
+            assert_eq!(word(&ask(stream, path, Nanos(0))), *expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn before_the_first_segment_everybody_waits_ten_seconds() {
+        let mut stream = Stream::new(SETTINGS, CONSTANTS);
+        stream.part();
+        check(
+            &stream,
+            &[
+                ("/live.m3u8", "wait 10000"),
+                ("/live.m3u8?_HLS_msn=0&_HLS_part=0", "wait 10000"),
+                ("/live.m3u8?_HLS_msn=900", "wait 10000"),
+                ("/live.m3u8?wait=100&version=0", "wait 10000"),
+                ("/live.m3u8?_HLS_part=0", "400"),
+                ("/run/init.mp4", "<init>"),
+                ("/run/part_00000.m4s", "<part 0>"),
+                ("/run/part_00001.m4s", "404"),
+                ("/timestamps.json", "timestamps"),
+                ("/stats.json", "stats"),
+                ("/", "page(index)"),
+            ],
+        );
+        let late = ask(&stream, "/live.m3u8", Nanos::from_seconds(10));
+        assert!(
+            matches!(&late, Decision::Refuse(refusal) if refusal.status == 503 && refusal.retry_after == Some(1)),
+            "{late:?}"
+        );
+        stream.end();
+        check(
+            &stream,
+            &[("/live.m3u8", "404"), ("/run/part_00001.m4s", "404")],
+        );
+    }
+
+    #[test]
+    fn blocking_reload_at_a_segment_end() {
+        // Segments 0..=9 of five parts, nothing open: the edge is (9, 4).
+        let stream = Stream::with_segments(10);
+        check(
+            &stream,
+            &[
+                ("/live.m3u8", "playlist"),
+                // DD-03, DD-04.
+                ("/live.m3u8?_HLS_msn=0", "playlist"),
+                ("/live.m3u8?_HLS_msn=0&_HLS_part=999", "playlist"),
+                ("/live.m3u8?_HLS_msn=9", "playlist"),
+                ("/live.m3u8?_HLS_msn=9&_HLS_part=4", "playlist"),
+                // DD-06: part 5 of a segment of five is part 0 of the next.
+                ("/live.m3u8?_HLS_msn=8&_HLS_part=5", "playlist"),
+                ("/live.m3u8?_HLS_msn=9&_HLS_part=5", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=9&_HLS_part=999", "wait 3000"),
+                // DD-01, DD-05.
+                ("/live.m3u8?_HLS_msn=10", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=10&_HLS_part=0", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=11&_HLS_part=0", "wait 3000"),
+                // DD-07.
+                ("/live.m3u8?_HLS_msn=11", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=12", "400"),
+                ("/live.m3u8?_HLS_msn=12&_HLS_part=0", "400"),
+                ("/live.m3u8?_HLS_msn=18446744073709551615", "400"),
+                // DD-08: three seconds of 0.2 s.
+                ("/live.m3u8?_HLS_msn=10&_HLS_part=14", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=10&_HLS_part=15", "400"),
+                // DD-11: not offered.
+                ("/live.m3u8?_HLS_skip=YES", "playlist"),
+            ],
+        );
+    }
+
+    #[test]
+    fn blocking_reload_in_an_open_segment() {
+        let mut stream = Stream::with_segments(10);
+        stream.parts(2);
+        check(
+            &stream,
+            &[
+                ("/live.m3u8?_HLS_msn=9&_HLS_part=5", "playlist"),
+                ("/live.m3u8?_HLS_msn=10&_HLS_part=1", "playlist"),
+                ("/live.m3u8?_HLS_msn=10&_HLS_part=2", "wait 3000"),
+                // DD-05: not released by a part.
+                ("/live.m3u8?_HLS_msn=10", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=10&_HLS_part=16", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=10&_HLS_part=17", "400"),
+                (
+                    "/live.m3u8?_HLS_msn=10&_HLS_part=18446744073709551615",
+                    "400",
+                ),
+            ],
+        );
+        // DD-06: the segment closes short, and what was its part 2 is part 0 of the next.
+        stream.end_segment();
+        check(
+            &stream,
+            &[
+                ("/live.m3u8?_HLS_msn=10", "playlist"),
+                ("/live.m3u8?_HLS_msn=10&_HLS_part=2", "wait 3000"),
+            ],
+        );
+        stream.part();
+        check(
+            &stream,
+            &[("/live.m3u8?_HLS_msn=10&_HLS_part=2", "playlist")],
+        );
+    }
+
+    #[test]
+    fn far_ahead_is_three_parts_when_parts_are_long() {
+        assert_eq!(advance_part_limit(&CONSTANTS), 15);
+        for (length, limit) in [
+            (30_000, 3),
+            (90_000, 3),
+            (29_999, 4),
+            (10_010, 9),
+            (1, 90_000),
+        ] {
+            let constants = Constants {
+                part_target: ticks(length),
+                ..CONSTANTS
+            };
+            assert_eq!(advance_part_limit(&constants), limit, "{length}");
+        }
+    }
+
+    #[test]
+    fn only_the_hinted_part_is_held() {
+        let mut stream = Stream::with_segments(40);
+        stream.part();
+        let hint = "/run/part_00201.m4s";
+        check(
+            &stream,
+            &[
+                ("/run/part_00200.m4s", "<part 200>"),
+                (hint, "wait 3000"),
+                ("/run/part_00202.m4s", "404"),
+                ("/run/part_18446744073709551615.m4s", "404"),
+                ("/run/part_00000.m4s", "404"),
+                ("/run/segment_00040.m4s", "404"),
+                ("/run/segment_00000.m4s", "404"),
+                ("/run/init_1.mp4", "404"),
+                (
+                    "/run/segment_00039.m4s",
+                    "<part 195><part 196><part 197><part 198><part 199>",
+                ),
+            ],
+        );
+        assert_eq!(word(&ask(&stream, hint, Nanos::from_seconds(3))), "503");
+        stream.end_segment();
+        check(&stream, &[(hint, "wait 3000")]);
+        stream.part();
+        let Decision::Reply(reply) = ask(&stream, hint, Nanos(0)) else {
+            panic!("not there");
+        };
+        // MR-02.
+        assert_eq!(reply.content, Content::Media(vec![part_bytes(201)]));
+    }
+
+    #[test]
+    fn nobody_waits_past_three_target_durations() {
+        let stream = Stream::with_segments(3);
+        let path = "/live.m3u8?_HLS_msn=3&_HLS_part=0";
+        assert_eq!(word(&ask(&stream, path, Nanos(2_999_999_999))), "wait 3000");
+        assert_eq!(word(&ask(&stream, path, Nanos(3_000_000_000))), "503");
+    }
+
+    #[test]
+    fn the_end_releases_everybody() {
+        let mut stream = Stream::with_segments(3);
+        stream.part();
+        stream.end();
+        check(
+            &stream,
+            &[
+                ("/live.m3u8?_HLS_msn=900&_HLS_part=1", "playlist"),
+                ("/live.m3u8?_HLS_msn=4", "playlist"),
+                ("/live.m3u8?wait=60000&version=900", "playlist"),
+                ("/live.m3u8?_HLS_part=1", "400"),
+                ("/run/part_00016.m4s", "404"),
+                ("/run/segment_00003.m4s", "<part 15>"),
+            ],
+        );
+    }
+
+    #[test]
+    fn wait_and_version() {
+        let mut stream = Stream::with_segments(1);
+        let path = "/live.m3u8?wait=500&version=1";
+        check(
+            &stream,
+            &[
+                (path, "wait 500"),
+                ("/live.m3u8?wait=500&version=0", "playlist"),
+                ("/live.m3u8?wait=500", "playlist"),
+                ("/live.m3u8?wait=0&version=1", "playlist"),
+                ("/live.m3u8?version=1", "playlist"),
+                ("/live.m3u8?wait=999999&version=1", "wait 60000"),
+                ("/live.m3u8?wait=500&version=1&_HLS_msn=0", "playlist"),
+            ],
+        );
+        assert_eq!(
+            word(&ask(&stream, path, Nanos::from_millis(500))),
+            "playlist"
+        );
+        stream.part();
+        check(&stream, &[(path, "playlist")]);
+    }
+
+    #[test]
+    fn what_may_be_cached() {
+        let stream = Stream::with_segments(3);
+        let caching = |path| match ask(&stream, path, Nanos(0)) {
+            Decision::Reply(reply) => reply.caching.header(),
+            other => panic!("{path}: {other:?}"),
+        };
+        for (path, expected) in [
+            ("/live.m3u8", "no-cache"),
+            ("/live.m3u8?_HLS_msn=2", "public, max-age=6"),
+            ("/run/part_00001.m4s", "public, max-age=60, immutable"),
+            ("/run/segment_00001.m4s", "public, max-age=60, immutable"),
+            ("/run/init.mp4", "public, max-age=86400, immutable"),
+            ("/timestamps.json", "no-store"),
+            ("/stats.json", "no-store"),
+            ("/", "no-cache"),
+        ] {
+            assert_eq!(caching(path), expected, "{path}");
+        }
+    }
+}

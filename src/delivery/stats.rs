@@ -217,3 +217,39 @@ impl Stats {
 fn millis(span: Nanos) -> f64 {
     span.0 as f64 / 1e6
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::origin::fixture::Stream;
+
+    #[test]
+    fn the_document_has_every_figure() {
+        let mut stream = Stream::with_segments(1);
+        stream.part();
+        let mut stats = Stats::default();
+        stats.observe(&stream.origin);
+        stats.refusals.count(404);
+        stats.refusals.count(405);
+        stats.delays.handover.record(Nanos::from_millis(1));
+        stats.delays.handover.record(Nanos::from_millis(3));
+        stats.tracks.push(TrackStats {
+            codec: "avc1.64001f".to_owned(),
+            resolution: Some((1280, 720)),
+            parts: 6,
+            segments: 1,
+        });
+        let document: Value = serde_json::from_str(&stats.render()).unwrap();
+        assert_eq!(document["edge"], json!({ "msn": 1, "part": 0 }));
+        assert_eq!(document["version"], 2);
+        assert_eq!(document["tracks"][0]["width"], 1280);
+        assert_eq!(document["bytes"]["kept"], 6 * 8);
+        assert_eq!(document["refusals"]["not_found"], 1);
+        assert_eq!(document["refusals"]["other"], 1);
+        assert_eq!(
+            document["delays"]["handover"],
+            json!({ "count": 2, "last_ms": 3.0, "mean_ms": 2.0, "max_ms": 3.0 })
+        );
+        assert_eq!(document["delays"]["capture_to_publish"]["mean_ms"], 0.0);
+    }
+}

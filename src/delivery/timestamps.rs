@@ -39,3 +39,48 @@ pub fn render(origin: &Origin, max_files: usize, now: UnixTime) -> String {
     })
     .to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::origin::fixture::{CONSTANTS, SETTINGS, START, Stream};
+    use crate::time::Nanos;
+
+    #[test]
+    fn names_and_unix_nanoseconds() {
+        let mut stream = Stream::new(SETTINGS, CONSTANTS);
+        stream.segment(2);
+        stream.part();
+        let at = |millis| (START + Nanos::from_millis(millis)).0;
+        let text = render(&stream.origin, 5, START + Nanos::from_seconds(9));
+        assert_eq!(
+            serde_json::from_str::<Value>(&text).unwrap(),
+            json!({
+                "segments": { "segment_00000.m4s": at(400) },
+                "parts": {
+                    "part_00000.m4s": at(200),
+                    "part_00001.m4s": at(400),
+                    "part_00002.m4s": at(600),
+                },
+                "captured": {
+                    "segment_00000.m4s": at(0),
+                    "part_00000.m4s": at(0),
+                    "part_00001.m4s": at(200),
+                    "part_00002.m4s": at(400),
+                },
+                "timestamp": at(9000),
+                "version": 2,
+            })
+        );
+    }
+
+    #[test]
+    fn only_the_newest_segments() {
+        let text = render(&Stream::with_segments(20).origin, 5, START);
+        let document: Value = serde_json::from_str(&text).unwrap();
+        let names: Vec<&String> = document["segments"].as_object().unwrap().keys().collect();
+        assert_eq!(names.len(), 5);
+        assert!(document["segments"]["segment_00019.m4s"].is_i64());
+        assert_eq!(document["parts"].as_object().unwrap().len(), 25);
+    }
+}

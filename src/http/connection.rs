@@ -84,7 +84,10 @@ async fn serve(live: Rc<Live>, stream: TcpStream, _connected: Connected) {
             .header_read_timeout(limits::HEADER_READ_TIMEOUT)
             .max_headers(limits::MAX_HEADERS)
             .max_buf_size(limits::MAX_HEADER_BYTES)
-            .serve_connection(TokioIo::new(SteadyStream::new(stream)), service)
+            .serve_connection(
+                TokioIo::new(SteadyStream::new(stream, limits::PROGRESS_PERIOD)),
+                service
+            )
     );
     // What goes wrong here is the client's affair: it went away, sent garbage (hyper has answered that) or stalled.
     tokio::select! {
@@ -105,6 +108,8 @@ async fn answer(
         return Ok(respond::refuse_and_close(live, &refusal));
     }
     let (method, uri) = (request.method().as_str(), request.uri());
+    #[cfg(test)]
+    assert_ne!(uri.query(), Some("panic-for-test"), "asked to");
     let settled = match Request::parse(method, uri.path(), uri.query(), live.routes()) {
         Ok(request) => live.settle(&request).await,
         Err(refusal) => Err(refusal),
@@ -112,6 +117,7 @@ async fn answer(
     let is_head = method == "HEAD";
     Ok(match settled {
         Ok(reply) => respond::reply(live, reply, is_head),
+        Err(refusal) if live.is_stopping() => respond::refuse_and_close(live, &refusal),
         Err(refusal) => respond::refuse(live, &refusal),
     })
 }

@@ -34,7 +34,7 @@ pub(super) const MAX_TURNING_AWAY: u32 = 64;
 const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A client that has bytes waiting for it must take [`MIN_PROGRESS_BYTES`] in this time.
-const PROGRESS_PERIOD: Duration = Duration::from_secs(10);
+pub(super) const PROGRESS_PERIOD: Duration = Duration::from_secs(10);
 
 /// 13 kbit/s over [`PROGRESS_PERIOD`]: nobody watches at that rate.
 const MIN_PROGRESS_BYTES: usize = 16 * 1024;
@@ -91,6 +91,7 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
 /// memory for ever.
 pub(super) struct SteadyStream {
     stream: TcpStream,
+    period: Duration,
     /// Set from the first write the kernel had no room for until everything is written.
     backlog: Option<Backlog>,
 }
@@ -103,9 +104,11 @@ struct Backlog {
 }
 
 impl SteadyStream {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    /// `period`: [`PROGRESS_PERIOD`], but in tests.
+    pub(super) fn new(stream: TcpStream, period: Duration) -> Self {
         Self {
             stream,
+            period,
             backlog: None,
         }
     }
@@ -124,7 +127,7 @@ impl SteadyStream {
             return written;
         }
         let backlog = self.backlog.get_or_insert_with(|| Backlog {
-            deadline: Box::pin(sleep(PROGRESS_PERIOD)),
+            deadline: Box::pin(sleep(self.period)),
             taken: 0,
         });
         loop {
@@ -136,7 +139,7 @@ impl SteadyStream {
                 )));
             }
             *backlog = Backlog {
-                deadline: Box::pin(sleep(PROGRESS_PERIOD)),
+                deadline: Box::pin(sleep(self.period)),
                 taken: 0,
             };
         }
@@ -184,5 +187,71 @@ impl AsyncWrite for SteadyStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::net::TcpListener;
+
+    /// Writes 64 MB, more than kernels queue, to a client that takes `bytes_per_read` at a time, or nothing at all.
+    fn write_to_client(bytes_per_read: Option<usize>) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap());
+            let (client, accepted) = tokio::join!(client, listener.accept());
+            let (client, accepted) = (client.unwrap(), accepted.unwrap().0);
+            let write = async {
+                let mut stream = SteadyStream::new(accepted, Duration::from_millis(50));
+                let chunk = vec![0; 1 << 20];
+                let mut left = 64 * chunk.len();
+                while left > 0 {
+                    let wanted = &chunk[..chunk.len().min(left)];
+                    left -= poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, wanted)).await?;
+                }
+                poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx)).await
+            };
+            let read = async {
+                let Some(size) = bytes_per_read else {
+                    return std::future::pending().await;
+                };
+                let mut buffer = vec![0; size];
+                loop {
+                    client.readable().await.unwrap();
+                    let _ = client.try_read(&mut buffer);
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                written = write => written,
+                () = read => unreachable!("reads for ever"),
+            }
+        })
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_is_given_up() {
+        let error = write_to_client(None).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_client_that_takes_its_time_is_served() {
+        write_to_client(Some(256 * 1024)).unwrap();
+    }
+
+    #[test]
+    fn the_cap_leaves_descriptors_for_others() {
+        assert_eq!(max_connections(Some(7)), 7);
+        assert_eq!(max_connections(Some(0)), 1);
+        let automatic = u64::from(max_connections(None));
+        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        assert!(descriptors.is_none_or(|count| automatic < count));
     }
 }

@@ -10,6 +10,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -149,6 +150,11 @@ impl Live {
         self.wake();
     }
 
+    /// Whether the server stops.
+    pub(super) fn is_stopping(&self) -> bool {
+        *self.is_stopping.borrow()
+    }
+
     /// Turns true when the server stops.
     pub(super) fn stopping(&self) -> watch::Receiver<bool> {
         self.is_stopping.subscribe()
@@ -210,7 +216,7 @@ impl Live {
     }
 
     fn decide(&self, request: &Request, waited: Nanos) -> Decision {
-        if *self.is_stopping.borrow() {
+        if self.is_stopping() {
             return Decision::Refuse(Refusal::unavailable("the server is stopping", 1));
         }
         decide(request, &self.origin.borrow(), waited)
@@ -315,9 +321,12 @@ impl Drop for Connected {
         stats.clients.panics += u64::from(is_panicking);
         drop(stats);
         if is_panicking {
-            self.0.report(Report::Warning(
-                "serving a connection panicked; the others go on".to_owned(),
-            ));
+            // A second panic while the first unwinds would abort the process.
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                self.0.report(Report::Warning(
+                    "serving a connection panicked; the others go on".to_owned(),
+                ));
+            }));
         }
     }
 }

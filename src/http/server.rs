@@ -35,6 +35,9 @@ const THREAD_NAME: &str = "llhls-http";
 /// Connections the kernel queues before they are accepted: an audience that arrives at once.
 const BACKLOG: i32 = 1024;
 
+/// Publications applied before viewers have their turn, however fast the sink makes them.
+const MAX_BATCH: usize = 32;
+
 /// How long answers may still be on their way once the server stops.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
@@ -257,9 +260,11 @@ async fn run(
 /// Applies publications in order until the server is to stop.
 async fn apply(live: &Live, mut inbox: mpsc::UnboundedReceiver<Message>) {
     let mut events = Vec::new();
-    while let Some(first) = inbox.recv().await {
+    let mut is_stopping = false;
+    while !is_stopping && let Some(first) = inbox.recv().await {
         // What came together becomes visible together: a part and the end of its segment are one change.
         let mut next = Some(first);
+        let mut room = MAX_BATCH;
         while let Some(message) = next {
             match message {
                 Message::Publish(publication, sent) => {
@@ -268,11 +273,12 @@ async fn apply(live: &Live, mut inbox: mpsc::UnboundedReceiver<Message>) {
                         Nanos(i64::try_from(sent.elapsed().as_nanos()).unwrap_or(i64::MAX));
                     events.extend(live.publish(publication, now, handover));
                 }
-                Message::Stop => return,
+                Message::Stop => is_stopping = true,
                 #[cfg(test)]
                 Message::Panic => panic!("asked to"),
             }
-            next = inbox.try_recv().ok();
+            room -= 1;
+            next = (room > 0).then(|| inbox.try_recv().ok()).flatten();
         }
         live.wake();
         // Viewers first: the waiters run before the sink is told.

@@ -4,6 +4,8 @@
 //! Does not: how a request is answered (`delivery/`), how bytes travel (`http/`).
 
 pub mod event;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod media;
 pub mod name;
 pub mod window;
