@@ -1,7 +1,6 @@
 // Starting Debian's Chromium for the player tests, and the small things they share.
 // What a player must do is said in the test of that player, not here.
 
-import { chromium } from 'playwright-core';
 import { createServer } from 'node:http';
 
 const FLAGS = [
@@ -12,6 +11,8 @@ export const START_DEADLINE_MS = 30000;
 
 // Runs `test(page)` in a fresh profile, which is gone afterwards whatever happens. What the page complains about goes to `complaints`.
 export async function withPage({ complaints = [], viewport = { width: 1280, height: 800 } }, test) {
+  // Loaded when it is needed: the table's other players need no npm package.
+  const { chromium } = await import('playwright-core');
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: FLAGS });
   try {
     const context = await browser.newContext({ viewport });
