@@ -100,6 +100,7 @@ function playsNatively() {
 
 function start() {
   details = null;
+  playingSince = null;
   hasEnded = false;
   endedText = null;
   if (window.Hls && Hls.isSupported()) startHlsJs();
@@ -242,7 +243,7 @@ function listenToVideo() {
   });
   video.addEventListener('waiting', () => {
     // Only a picture that moved, should move, and is being watched can stall.
-    if (startedAt === null || video.paused || video.seeking || document.hidden) return;
+    if (playingSince === null || video.paused || video.seeking || document.hidden) return;
     if (stalledSince === null) stalls += 1;
     stalledSince ??= performance.now();
     if (document.body.dataset.state === 'live') show('stalled', 'Waiting for the stream.');
@@ -295,14 +296,15 @@ function playingDate() {
 
 // Seconds; null where nothing is known yet.
 function stats() {
-  const date = startedAt === null ? null : playingDate();
+  // After the end the picture only grows older, which says nothing about the stream.
+  const date = startedAt === null || hasEnded ? null : playingDate();
   const stall = stalledSince === null ? 0 : performance.now() - stalledSince;
   const lastPart = details?.partList?.at(-1);
   let edge = null;
   if (lastPart) edge = `${lastPart.fragment.sn}.${lastPart.index}`;
   else if (details) edge = `${details.fragments.at(-1)?.sn ?? details.endSN}`;
   return {
-    latency: hls && details && startedAt !== null ? hls.latency : null,
+    latency: hls && details && startedAt !== null && !hasEnded ? hls.latency : null,
     playingLatency: date === null ? null : (Date.now() + clockOffset - date) / 1000,
     stalls,
     stalledSeconds: (stalledMs + stall) / 1000,
