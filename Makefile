@@ -1,0 +1,92 @@
+# `make help` says what there is. Nothing is built here that cargo, npm or meson does not build; this file knows the order.
+
+CARGO ?= cargo
+MESON ?= meson
+PORT ?= 8080
+CLIP ?=
+DEVICE ?=
+
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+target := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+plugin := $(target)/release/libgstllhlssink.so
+demo := $(target)/release/examples/demo
+plugins_dir = $(or $(PLUGINSDIR),$(shell pkg-config --variable=pluginsdir gstreamer-1.0))
+have_npm := $(shell command -v npm 2>/dev/null)
+
+# Where the real footage lies, for every test that wants it.
+export LLHLS_CLIPS := $(or $(LLHLS_CLIPS),$(target)/clips)
+
+.DEFAULT_GOAL := build
+.PHONY: build web demo test run-tests test-cargo test-meson test-players players bench lint install clean help
+
+build: web ## the plugin, with its player page (the default)
+	$(CARGO) build --release --locked
+
+web: ## what the player page needs from npm; without npm it is left out and the page says so
+ifneq ($(wildcard web/package-lock.json),)
+ifneq ($(have_npm),)
+web: web/node_modules/.package-lock.json
+else
+	@echo "web: no npm here; the player page goes without hls.js"
+endif
+endif
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	@touch $@
+
+demo: ## stream the camera, or CLIP=file.mp4, or DEVICE=/dev/videoN, or a test picture; PORT=8080
+	./setup.sh
+	$(MAKE) --no-print-directory web
+	$(CARGO) build --release --locked --example demo
+	@exec "$(demo)" --port "$(PORT)" $(if $(CLIP),--clip "$(CLIP)") $(if $(DEVICE),--device "$(DEVICE)")
+
+test: ## every test there is, players included; ends with their number
+	./setup.sh --tests
+	$(MAKE) --no-print-directory build
+	tests/clips.sh
+	.ci/count $(MAKE) --no-print-directory --keep-going run-tests
+
+run-tests: test-cargo test-meson test-players
+
+test-cargo:
+	$(CARGO) test --locked --all-features --no-fail-fast
+
+test-meson:
+	@[ -f "$(target)/meson/build.ninja" ] || $(MESON) setup "$(target)/meson"
+	$(MESON) test -C "$(target)/meson"
+
+test-players:
+
+players: ## the players CI does not try: Shaka, Chromium's native HLS, VLC, mpv; prints a table
+	./setup.sh --players
+	$(MAKE) --no-print-directory build
+
+bench: ## the figures the README quotes
+	./setup.sh --tests
+	tests/clips.sh
+	$(CARGO) bench --locked
+
+lint: ## format, clippy, rustdoc, licences
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
+	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny check licenses bans sources; \
+	else \
+		echo "lint: cargo-deny is not installed: licences, bans and sources are not checked"; \
+	fi
+
+install: ## copy the built plugin to where GStreamer looks; PLUGINSDIR= and DESTDIR= as usual
+	@[ -f "$(plugin)" ] || { echo "install: nothing built yet; run make first" >&2; exit 1; }
+	install -D -m 644 "$(plugin)" "$(DESTDIR)$(plugins_dir)/libgstllhlssink.so"
+
+clean: ## everything that was built or downloaded
+	$(CARGO) clean
+	rm -rf build web/node_modules
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
