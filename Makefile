@@ -58,10 +58,14 @@ test-meson:
 	$(MESON) test -C "$(target)/meson"
 
 test-players:
+	$(CARGO) build --release --locked --example demo
+	tests/players.sh
 
 players: ## the players CI does not try: Shaka, Chromium's native HLS, VLC, mpv; prints a table
 	./setup.sh --players
-	$(MAKE) --no-print-directory build
+	$(MAKE) --no-print-directory web
+	$(CARGO) build --release --locked --example demo
+	tests/players.sh --table
 
 bench: ## the figures the README quotes
 	./setup.sh --tests

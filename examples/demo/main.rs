@@ -69,6 +69,10 @@ struct Args {
     #[arg(long, value_name = "/dev/videoN")]
     device: Option<PathBuf>,
 
+    /// The test picture, even where there is a camera
+    #[arg(long, conflicts_with_all = ["clip", "device"])]
+    test_picture: bool,
+
     /// The TCP port; 0 picks a free one
     #[arg(long, default_value_t = 8080)]
     port: u16,
@@ -101,11 +105,10 @@ fn run(args: &Args) -> Outcome<()> {
         .build()?;
     pipeline.add(&sink)?;
 
-    let first_camera = Path::new(FIRST_CAMERA);
-    let camera = args
-        .device
-        .as_deref()
-        .or_else(|| first_camera.exists().then_some(first_camera));
+    let camera = args.device.as_deref().or_else(|| {
+        let first = Path::new(FIRST_CAMERA);
+        (first.exists() && !args.test_picture).then_some(first)
+    });
     let clip = Clip::default();
     let what = if let Some(file) = &args.clip {
         clip.add(&pipeline, &sink, file)?;
