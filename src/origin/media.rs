@@ -7,6 +7,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+pub use crate::cmaf::segmenter::Constants;
 use crate::time::{MediaTime, UnixTime};
 
 /// A Media Sequence Number (RFC 8216bis 3): counts segments, never falls, never wraps.
@@ -106,16 +107,4 @@ impl fmt::Debug for NewPart {
             .field("is_discontinuity", &self.is_discontinuity)
             .finish()
     }
-}
-
-/// Playlist constants: known once the first segment is complete, the same in every playlist of the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Constants {
-    /// EXT-X-TARGETDURATION in seconds, at least 1 (RFC 8216bis 4.4.3.1).
-    pub target_duration: u32,
-    /// EXT-X-PART-INF PART-TARGET (4.4.3.7).
-    pub part_target: MediaTime,
-    /// Whether the parts of the first segment obey `part_target` and may be listed. They do not when the target was
-    /// only found while that segment was being cut.
-    pub first_segment_has_parts: bool,
 }

@@ -1,0 +1,113 @@
+//! Makes an initialization section of what the muxer wrote: `ftyp` of CMAF, `moov` as it is.
+//!
+//! Belongs here: `ftyp` and what a playlist says of a track. Does not: `moof` (`moof`).
+
+use bytes::Bytes;
+use mp4_atom::{Decode, Encode, FourCC, Ftyp, Moov};
+
+use super::{
+    boxes::{BoxError, top_boxes},
+    codec,
+};
+
+/// `ftyp` and `moov` of one track, and what they say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Init {
+    /// The boxes.
+    pub bytes: Bytes,
+    /// RFC 6381 codec string.
+    pub codec: String,
+    /// Width and height in pixels.
+    pub resolution: (u32, u32),
+}
+
+/// The init section at the head of one run of the muxer.
+pub fn init(muxed: &[u8]) -> Result<Init, BoxError> {
+    let found = top_boxes(muxed)?;
+    let moov_box = found
+        .iter()
+        .find(|found| found.kind == FourCC::new(b"moov"))
+        .ok_or(BoxError::Missing("moov"))?;
+    let moov_bytes = &muxed[moov_box.whole.clone()];
+    let moov = Moov::decode(&mut &*moov_bytes).map_err(|error| BoxError::Unreadable {
+        name: "moov",
+        reason: error.to_string(),
+    })?;
+    if moov.mvex.is_none() {
+        return Err(BoxError::Missing("mvex"));
+    }
+    let entry = moov
+        .trak
+        .first()
+        .and_then(|track| track.mdia.minf.stbl.stsd.codecs.first())
+        .ok_or(BoxError::Missing("stsd entry"))?;
+    let (codec, width, height) =
+        codec::describe(entry).ok_or(BoxError::Missing("known stsd entry"))?;
+
+    let mut bytes = Vec::with_capacity(64 + moov_bytes.len());
+    brands()
+        .encode(&mut bytes)
+        .map_err(|error| BoxError::Unreadable {
+            name: "ftyp",
+            reason: error.to_string(),
+        })?;
+    // Kept byte for byte: re-encoding would move mvex before the tracks and widen mvhd.
+    bytes.extend_from_slice(moov_bytes);
+    Ok(Init {
+        bytes: Bytes::from(bytes),
+        codec,
+        resolution: (width, height),
+    })
+}
+
+/// iso6 for default-base-is-moof and 64-bit decode times (rule CM-01), cmfc for CMAF (CM-03).
+fn brands() -> Ftyp {
+    Ftyp {
+        major_brand: FourCC::new(b"iso6"),
+        minor_version: 0,
+        compatible_brands: vec![
+            FourCC::new(b"iso6"),
+            FourCC::new(b"cmfc"),
+            FourCC::new(b"mp41"),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Written by mp4mux 1.22 for a test pattern of 320x240, H.264 High at level 1.3: see tests/data.
+    const MUXED: &[u8] = include_bytes!("../../tests/data/mp4mux-head.mp4");
+
+    #[test]
+    fn the_head_of_a_run_becomes_cmaf() {
+        let init = init(MUXED).unwrap();
+        assert_eq!(init.resolution, (320, 240));
+        assert!(init.codec.starts_with("avc1."), "{}", init.codec);
+        let boxes = top_boxes(&init.bytes).unwrap();
+        assert_eq!(boxes.len(), 2);
+        assert_eq!(&init.bytes[8..12], b"iso6");
+        let moov = boxes[1].whole.clone();
+        let original = top_boxes(MUXED).unwrap();
+        assert_eq!(init.bytes[moov], MUXED[original[1].whole.clone()]);
+    }
+
+    #[test]
+    fn truncated_anywhere_it_is_an_error_and_never_a_panic() {
+        for length in 0..MUXED.len() {
+            assert!(init(&MUXED[..length]).is_err(), "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn any_changed_byte_never_panics() {
+        for at in 0..MUXED.len() {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut bytes = MUXED.to_vec();
+                bytes[at] = value;
+                let _ = init(&bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,1141 @@
+//! Says where a part and a segment end, and what the decode time of every sample is.
+//!
+//! Belongs here: the decode timeline of one track, the rules for part and segment borders, the grid of key-frame requests.
+//! Does not: bytes (`moof`), pads and the muxer (`sink/`). Every frame is one call of [`Segmenter::push`]; what it answers is
+//! a list of [`Step`]s to carry out in order.
+//!
+//! The decode timeline has no holes (rule CM-09): each sample begins where the one before it ended. Inside a part samples
+//! keep their own decode times; at a part border the new sample is moved to the border, its duration absorbs the
+//! difference, and its presentation time stays what it was, through the composition offset.
+
+use std::collections::VecDeque;
+
+use crate::time::{MediaTime, NANOS_PER_SECOND, Nanos, RunningTime, Timescale};
+
+/// The longest hole between two frames that is bridged by longer samples; a longer one becomes a discontinuity.
+///
+/// While a hole is bridged, decode time runs behind the source and catches up with parts of one stretched sample each. A
+/// second of that plays smoothly; more would make players buffer against a timeline that no longer means much.
+pub const LONGEST_BRIDGED_HOLE: Nanos = Nanos::from_seconds(1);
+
+/// A first segment whose key frame does not come is cut here: nothing is published before it is complete.
+pub const LONGEST_FIRST_SEGMENT: Nanos = Nanos::from_seconds(15);
+
+/// How many segments ahead key frames are asked for, so that an encoder with a look-ahead still hears in time.
+const REQUESTED_SEGMENTS_AHEAD: i64 = 3;
+
+/// How long frames are dropped after a discontinuity while waiting for a key frame, before starting without one (a
+/// stream with periodic intra refresh has none).
+const LONGEST_WAIT_FOR_KEY_FRAME: Nanos = Nanos::from_seconds(5);
+
+/// How many distances between frames are remembered: few enough to follow a camera into the dark within a second.
+const REMEMBERED_SPACINGS: usize = 8;
+
+/// A part is never closed short of this share of PART-TARGET, in per cent, unless its segment ends. The rule (PL-16) says
+/// 85; the rest is for the rounding of printed digits.
+const SHORTEST_PART_PERCENT: i64 = 90;
+
+/// What the segmenter has to know before the first frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Ticks of the track.
+    pub timescale: Timescale,
+    /// How long segments shall be.
+    pub segment_duration: Nanos,
+    /// How long parts shall be; the part target is the whole number of frames next to it.
+    pub part_duration: Nanos,
+    /// The frame duration the caps promise, if they do.
+    pub frame_duration: Option<Nanos>,
+}
+
+/// What the segmenter has to know of a frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    /// Decode time.
+    pub decode: RunningTime,
+    /// Presentation time; when it was captured.
+    pub presentation: RunningTime,
+    /// What upstream says it lasts. Only believed until two frames have been seen.
+    pub duration: Option<Nanos>,
+    /// Whether decoding can start here (IDR or IRAP).
+    pub is_sync: bool,
+}
+
+/// What to do, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// The frame enters the open part.
+    Feed(Placement),
+    /// The frame is left out.
+    Drop(DropReason),
+    /// The open part is complete.
+    CutPart(Cut),
+    /// The segment of the last part is complete.
+    EndSegment(SegmentEnd),
+    /// A key frame is wanted: at the first frame from this presentation time on, or at once.
+    RequestKeyFrame(Option<RunningTime>),
+}
+
+/// Where a frame stands inside its part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Decode time since the start of the part, in ticks.
+    pub decode_in_part: i64,
+    /// Presentation time minus decode time, in ticks.
+    pub composition_offset: i64,
+}
+
+/// Why a frame was left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// Nothing can be decoded before the first key frame, nor after a discontinuity until the next.
+    NoKeyFrameYet,
+    /// Its decode time is not after that of the frame before.
+    Backwards,
+}
+
+/// One sample of a finished part, in ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Time until the next sample's decode time.
+    pub duration: i64,
+    /// Presentation time minus decode time; negative where a border moved the decode time past it.
+    pub composition_offset: i64,
+    /// Whether decoding can start here.
+    pub is_sync: bool,
+}
+
+/// A finished part.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cut {
+    /// Decode time of its first sample since the start of the run, in ticks: the sum of all durations before it.
+    pub decode: i64,
+    /// Sum of the samples' durations.
+    pub duration: MediaTime,
+    /// At least one.
+    pub samples: Vec<Sample>,
+    /// When the first sample was captured.
+    pub captured: RunningTime,
+    /// `decode` as a moment of the source: the same distance from capture for every part until a discontinuity.
+    pub date: RunningTime,
+    /// Time or format jumped before this part.
+    pub is_discontinuity: bool,
+}
+
+impl Cut {
+    /// Whether it holds a frame that decoding can start at (RFC 8216bis 4.4.4.9, INDEPENDENT).
+    pub fn is_independent(&self) -> bool {
+        self.samples.iter().any(|sample| sample.is_sync)
+    }
+}
+
+/// Why and how a segment ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentEnd {
+    /// What made it end.
+    pub cause: SegmentEndCause,
+    /// Its length.
+    pub duration: MediaTime,
+    /// Set with the first segment and never again.
+    pub constants: Option<Constants>,
+}
+
+/// What made a segment end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentEndCause {
+    /// A key frame came when one was due.
+    KeyFrame,
+    /// No key frame came, and another part might have broken EXT-X-TARGETDURATION.
+    NoKeyFrame,
+    /// Time or format jumped.
+    Discontinuity,
+    /// The stream is over.
+    EndOfStream,
+}
+
+/// What every playlist of a run repeats: known with the first complete segment, fixed from then on (PL-09, PL-17).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Constants {
+    /// EXT-X-TARGETDURATION in seconds, at least 1 (RFC 8216bis 4.4.3.1).
+    pub target_duration: u32,
+    /// EXT-X-PART-INF PART-TARGET (4.4.3.7).
+    pub part_target: MediaTime,
+    /// Whether the parts of the first segment obey `part_target` and may be listed. They do not when the source turned out
+    /// slower than its caps while that segment was cut.
+    pub first_segment_has_parts: bool,
+}
+
+/// The decode timeline of one track and the borders on it. See the module's documentation.
+#[derive(Debug)]
+pub struct Segmenter {
+    plan: Plan,
+    /// How source time becomes decode time. `None` until a key frame starts (or restarts) the line.
+    line: Option<Line>,
+    part: Option<OpenPart>,
+    segment: Option<OpenSegment>,
+    /// Decode time where the last closed part ended.
+    end: i64,
+    /// Decode time of the newest frame, as upstream said it.
+    newest: Option<RunningTime>,
+    /// Ticks between the newest frames, the oldest first; at most [`REMEMBERED_SPACINGS`].
+    spacings: VecDeque<i64>,
+    part_target: Option<i64>,
+    constants: Option<Constants>,
+    /// The next part is the first after a jump.
+    is_discontinuity: bool,
+    /// Decode time of the first frame dropped for want of a key frame.
+    waiting_since: Option<RunningTime>,
+    /// Presentation time of the line's first frame: key frames are asked for at whole segments after it.
+    grid: Option<RunningTime>,
+    /// Presentation time of the next key frame to ask for.
+    next_request: Option<RunningTime>,
+}
+
+/// Source time against decode time, between two discontinuities.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    /// The source's time at decode time `ticks`.
+    source: RunningTime,
+    ticks: i64,
+    /// How far the first frame's presentation was behind its decode time.
+    first_offset: Nanos,
+}
+
+#[derive(Debug)]
+struct OpenPart {
+    start: i64,
+    /// Decode time of the last sample; its duration is still open.
+    last: i64,
+    samples: Vec<Sample>,
+    captured: RunningTime,
+    is_discontinuity: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OpenSegment {
+    start: i64,
+    starts_with_sync: bool,
+    frames: i64,
+    /// The source's decode time of its first frame.
+    source: RunningTime,
+    /// The point of the request grid where it should end.
+    next_on_grid: RunningTime,
+}
+
+impl Segmenter {
+    /// A track that has not seen a frame.
+    pub fn new(plan: Plan) -> Self {
+        let part_target = plan
+            .frame_duration
+            .map(|frame| part_target(&plan, plan.timescale.ticks(frame)));
+        Self {
+            plan,
+            line: None,
+            part: None,
+            segment: None,
+            end: 0,
+            newest: None,
+            spacings: VecDeque::with_capacity(REMEMBERED_SPACINGS),
+            part_target,
+            constants: None,
+            is_discontinuity: false,
+            waiting_since: None,
+            grid: None,
+            next_request: None,
+        }
+    }
+
+    /// Takes the next frame in decode order.
+    pub fn push(&mut self, frame: Frame) -> Vec<Step> {
+        let mut steps = Vec::with_capacity(4);
+        if let Some(reason) = self.follow_source(&frame, &mut steps) {
+            steps.push(Step::Drop(reason));
+            return steps;
+        }
+        let Some(line) = self.line else {
+            return self.await_key_frame(&frame, steps);
+        };
+        self.newest = Some(frame.decode);
+        let wanted = line.decode(frame.decode, self.plan.timescale);
+        self.find_part_target(&frame, wanted);
+
+        if self.is_segment_border(&frame, wanted) {
+            self.close_part(wanted, Border::Segment, &mut steps);
+            self.end_segment(SegmentEndCause::KeyFrame, &mut steps);
+        } else if !self.fits(wanted) {
+            self.close_part(wanted, Border::Part, &mut steps);
+            self.end_overlong_segment(&mut steps);
+        }
+        let decode = self.place(&frame, wanted, line, &mut steps);
+        // The part closes with its last frame, not when the next one has come: that frame's time is the latency.
+        if let Some(expected) = self.expected_spacing(&frame)
+            && !self.fits_after(wanted, decode, expected)
+        {
+            self.close_part(wanted + expected, Border::Part, &mut steps);
+            self.end_overlong_segment(&mut steps);
+        }
+        steps
+    }
+
+    /// Ends the segment because the format changes; the next frame starts another with a discontinuity.
+    pub fn interrupt(&mut self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        self.close_open_end(&mut steps);
+        self.end_segment(SegmentEndCause::Discontinuity, &mut steps);
+        self.leave_line();
+        steps
+    }
+
+    /// Ends the stream: the last short part and segment (rule PL-42).
+    pub fn finish(&mut self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        self.close_open_end(&mut steps);
+        self.end_segment(SegmentEndCause::EndOfStream, &mut steps);
+        self.line = None;
+        steps
+    }
+
+    /// Compares the frame with the one before: a hole or a jump leaves the line, a step back drops the frame.
+    fn follow_source(&mut self, frame: &Frame, steps: &mut Vec<Step>) -> Option<DropReason> {
+        let (Some(newest), Some(line)) = (self.newest, self.line) else {
+            return None;
+        };
+        let advance = frame.decode - newest;
+        if advance.0 <= 0 && -advance.0 < LONGEST_BRIDGED_HOLE.0 {
+            // A key frame is worth keeping: it goes one tick after the frame before it.
+            return (!frame.is_sync).then_some(DropReason::Backwards);
+        }
+        let wanted = line.decode(frame.decode, self.plan.timescale);
+        let latest_end = match (&self.part, self.part_target) {
+            (Some(part), Some(target)) => part.start + target,
+            (Some(part), None) => part.last,
+            (None, _) => self.end,
+        };
+        let hole = self.plan.timescale.nanos(wanted - latest_end);
+        if advance.0 <= 0 || hole > LONGEST_BRIDGED_HOLE {
+            steps.append(&mut self.interrupt());
+        } else {
+            if self.spacings.len() == REMEMBERED_SPACINGS {
+                self.spacings.pop_front();
+            }
+            let spacing = self.plan.timescale.ticks(advance).max(1);
+            self.spacings.push_back(spacing);
+        }
+        None
+    }
+
+    /// Without a line nothing is cut: the next key frame starts one.
+    fn await_key_frame(&mut self, frame: &Frame, mut steps: Vec<Step>) -> Vec<Step> {
+        let since = *self.waiting_since.get_or_insert(frame.decode);
+        let has_waited = self.is_discontinuity && frame.decode - since > LONGEST_WAIT_FOR_KEY_FRAME;
+        if !frame.is_sync && !has_waited {
+            if since == frame.decode {
+                steps.push(Step::RequestKeyFrame(None));
+            }
+            steps.push(Step::Drop(DropReason::NoKeyFrameYet));
+            return steps;
+        }
+        self.waiting_since = None;
+        self.spacings.clear();
+        self.line = Some(Line {
+            source: frame.decode,
+            ticks: self.end,
+            first_offset: frame.presentation - frame.decode,
+        });
+        self.newest = None;
+        steps.append(&mut self.push(*frame));
+        steps
+    }
+
+    /// The part target waits for a frame duration: caps, else the buffer's own, else the first spacing seen.
+    fn find_part_target(&mut self, frame: &Frame, wanted: i64) {
+        if self.part_target.is_some() {
+            return;
+        }
+        let timescale = self.plan.timescale;
+        let frame_ticks = match (&self.part, frame.duration) {
+            (Some(part), _) => Some(wanted - part.last),
+            (None, Some(duration)) => Some(timescale.ticks(duration)),
+            (None, None) => None,
+        };
+        self.part_target = frame_ticks
+            .filter(|&ticks| ticks > 0)
+            .map(|ticks| part_target(&self.plan, ticks));
+    }
+
+    fn is_segment_border(&self, frame: &Frame, wanted: i64) -> bool {
+        let Some(segment) = self.segment else {
+            return false;
+        };
+        if !frame.is_sync {
+            return false;
+        }
+        let timescale = self.plan.timescale;
+        let half_frame = self.spacing().unwrap_or(0) / 2;
+        let due = segment.start + timescale.ticks(self.plan.segment_duration) - half_frame;
+        // Requested key frames come at the grid, which may be less than a segment away from where this one began.
+        let is_on_grid = frame.presentation + timescale.nanos(half_frame) >= segment.next_on_grid;
+        // A segment that had to start without a key frame ends at the first that comes.
+        wanted >= due || is_on_grid || !segment.starts_with_sync
+    }
+
+    /// Whether a frame wanted at `decode` still has room in the open part: at least half of itself before the target.
+    fn fits(&self, decode: i64) -> bool {
+        let (Some(part), Some(target), Some(spacing)) =
+            (&self.part, self.part_target, self.spacing())
+        else {
+            return true;
+        };
+        decode <= part.start + target - spacing.min(target) / 2
+    }
+
+    /// Whether another frame, `expected` ticks after the one just placed, would still have room.
+    fn fits_after(&self, wanted: i64, decode: i64, expected: i64) -> bool {
+        let (Some(part), Some(target)) = (&self.part, self.part_target) else {
+            return true;
+        };
+        // Also when it could not even start before the target is reached.
+        let next = (wanted + expected).max(decode + 1);
+        next <= part.start + target - expected.min(target) / 2
+    }
+
+    /// How soon the next frame may come: the closest that frames came lately.
+    ///
+    /// The last spacing alone would be wrong after every dropped frame: parts would be closed on behalf of a hole that does
+    /// not come, and decode time would run ahead of presentation.
+    fn spacing(&self) -> Option<i64> {
+        self.spacings.iter().min().copied()
+    }
+
+    fn expected_spacing(&self, frame: &Frame) -> Option<i64> {
+        let timescale = self.plan.timescale;
+        self.spacing().or_else(|| {
+            frame
+                .duration
+                .or(self.plan.frame_duration)
+                .map(|duration| timescale.ticks(duration).max(1))
+        })
+    }
+
+    /// Puts the frame into the open part, opening part and segment where there is none. Answers its decode time.
+    fn place(&mut self, frame: &Frame, wanted: i64, line: Line, steps: &mut Vec<Step>) -> i64 {
+        let timescale = self.plan.timescale;
+        let decode = match &mut self.part {
+            Some(part) => {
+                let decode = wanted.max(part.last + 1);
+                if let Some(previous) = part.samples.last_mut() {
+                    previous.duration = decode - part.last;
+                }
+                part.last = decode;
+                decode
+            }
+            None => self.end,
+        };
+        let composition_offset = line.decode(frame.presentation, timescale) - decode;
+        let sample = Sample {
+            duration: 0,
+            composition_offset,
+            is_sync: frame.is_sync,
+        };
+        let part = self.part.get_or_insert_with(|| OpenPart {
+            start: decode,
+            last: decode,
+            samples: Vec::new(),
+            captured: frame.presentation,
+            is_discontinuity: std::mem::take(&mut self.is_discontinuity),
+        });
+        part.samples.push(sample);
+        let decode_in_part = decode - part.start;
+
+        let opens_segment = self.segment.is_none();
+        let grid = *self.grid.get_or_insert(frame.presentation);
+        let segment = self.segment.get_or_insert_with(|| OpenSegment {
+            start: decode,
+            starts_with_sync: frame.is_sync,
+            frames: 0,
+            source: frame.decode,
+            next_on_grid: next_on_grid(grid, self.plan.segment_duration, frame.presentation),
+        });
+        segment.frames += 1;
+        if opens_segment {
+            self.request_key_frames(frame, steps);
+        }
+        steps.push(Step::Feed(Placement {
+            decode_in_part,
+            composition_offset,
+        }));
+        decode
+    }
+
+    /// Keeps the grid of requests [`REQUESTED_SEGMENTS_AHEAD`]. A grid of source times, not distances from the last
+    /// segment: every encoder of a ladder is asked for the same moments.
+    fn request_key_frames(&mut self, frame: &Frame, steps: &mut Vec<Step>) {
+        let segment = self.plan.segment_duration;
+        // Half a frame early, so that the frame nearest to the grid is taken and not always the one after it.
+        let frame_duration = self
+            .expected_spacing(frame)
+            .map_or(Nanos(0), |ticks| self.plan.timescale.nanos(ticks));
+        let early = Nanos(frame_duration.0 / 2);
+        let mut next = *self
+            .next_request
+            .get_or_insert(frame.presentation + segment);
+        while (next - frame.presentation).0 <= segment.0 * REQUESTED_SEGMENTS_AHEAD {
+            if next > frame.presentation + early {
+                steps.push(Step::RequestKeyFrame(Some(next + Nanos(-early.0))));
+            }
+            next = next + segment;
+        }
+        self.next_request = Some(next);
+    }
+
+    /// Closes the open part, if any, as near to `wanted` as the rules allow.
+    fn close_part(&mut self, wanted: i64, border: Border, steps: &mut Vec<Step>) {
+        let Some(mut part) = self.part.take() else {
+            return;
+        };
+        let after_last = part.last + 1;
+        let end = match self.part_target {
+            // The last part of a segment may be short; none may be long (PL-15, PL-16).
+            Some(target) => {
+                let shortest = match border {
+                    Border::Part => part.start + (target * SHORTEST_PART_PERCENT + 99) / 100,
+                    Border::Segment => after_last,
+                };
+                let longest = (part.start + target).max(after_last);
+                wanted.clamp(shortest.clamp(after_last, longest), longest)
+            }
+            None => wanted.max(after_last),
+        };
+        if let Some(last) = part.samples.last_mut() {
+            last.duration = end - part.last;
+        }
+        self.end = end;
+        let timescale = self.plan.timescale;
+        let line = self.line.unwrap_or(Line {
+            source: part.captured,
+            ticks: part.start,
+            first_offset: Nanos(0),
+        });
+        steps.push(Step::CutPart(Cut {
+            decode: part.start,
+            duration: MediaTime {
+                ticks: end - part.start,
+                timescale,
+            },
+            captured: part.captured,
+            date: line.source + timescale.nanos(part.start - line.ticks) + line.first_offset,
+            is_discontinuity: part.is_discontinuity,
+            samples: part.samples,
+        }));
+    }
+
+    /// Closes the open part where its last frame is expected to end, for want of a successor.
+    fn close_open_end(&mut self, steps: &mut Vec<Step>) {
+        let Some(part) = &self.part else { return };
+        let expected = self
+            .spacing()
+            .or_else(|| {
+                self.plan
+                    .frame_duration
+                    .map(|duration| self.plan.timescale.ticks(duration))
+            })
+            .or(self.part_target)
+            .unwrap_or_else(|| self.plan.timescale.ticks(self.plan.part_duration));
+        let wanted = part.last + expected;
+        self.close_part(wanted, Border::Segment, steps);
+    }
+
+    /// Ends the segment when one more part could make it break the target duration (rule PL-08).
+    fn end_overlong_segment(&mut self, steps: &mut Vec<Step>) {
+        let (Some(segment), Some(target)) = (self.segment, self.part_target) else {
+            return;
+        };
+        let timescale = self.plan.timescale;
+        let longest = match self.constants {
+            // EXTINF is compared after rounding to the nearest second: half a second more than the target is too long.
+            Some(constants) => {
+                let doubled = 2 * i64::from(constants.target_duration) + 1;
+                doubled * i64::from(timescale.ticks_per_second()) / 2
+            }
+            None => timescale.ticks(LONGEST_FIRST_SEGMENT),
+        };
+        if self.end + target - segment.start >= longest {
+            self.end_segment(SegmentEndCause::NoKeyFrame, steps);
+        }
+    }
+
+    fn end_segment(&mut self, cause: SegmentEndCause, steps: &mut Vec<Step>) {
+        let Some(segment) = self.segment.take() else {
+            return;
+        };
+        let duration = MediaTime {
+            ticks: self.end - segment.start,
+            timescale: self.plan.timescale,
+        };
+        let constants = match self.constants {
+            Some(_) => None,
+            None => self.fix_constants(segment, duration),
+        };
+        steps.push(Step::EndSegment(SegmentEnd {
+            cause,
+            duration,
+            constants,
+        }));
+    }
+
+    fn fix_constants(&mut self, segment: OpenSegment, duration: MediaTime) -> Option<Constants> {
+        let promised = self.part_target.unwrap_or(duration.ticks);
+        // A source slower than its caps (a camera in the dark that still says 30 frames a second): one frame a part.
+        let elapsed = self
+            .newest
+            .map_or(Nanos(0), |newest| newest - segment.source);
+        let mean_spacing = self.plan.timescale.ticks(elapsed) / segment.frames.max(1);
+        let target = promised.max(mean_spacing);
+        self.part_target = Some(target);
+        let part_target = MediaTime {
+            ticks: target,
+            timescale: self.plan.timescale,
+        };
+        let wanted = self.plan.segment_duration.0;
+        let wanted_seconds = (wanted + NANOS_PER_SECOND / 2) / NANOS_PER_SECOND;
+        let target_duration = wanted_seconds
+            .max(duration.to_units_nearest(1))
+            .max(part_target.to_units_nearest(1))
+            .max(1);
+        self.constants = Some(Constants {
+            target_duration: u32::try_from(target_duration).unwrap_or(u32::MAX),
+            part_target,
+            first_segment_has_parts: target == promised,
+        });
+        self.constants
+    }
+
+    fn leave_line(&mut self) {
+        // Nothing published yet means nothing to be discontinuous with.
+        if self.line.take().is_some() {
+            self.is_discontinuity = true;
+        }
+        self.grid = None;
+        self.next_request = None;
+        self.newest = None;
+    }
+}
+
+impl Line {
+    fn decode(&self, moment: RunningTime, timescale: Timescale) -> i64 {
+        self.ticks + timescale.ticks(moment - self.source)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Border {
+    Part,
+    Segment,
+}
+
+/// The first point of the grid that leaves the segment at least half its wanted length.
+fn next_on_grid(grid: RunningTime, segment: Nanos, start: RunningTime) -> RunningTime {
+    let segment = segment.0.max(1);
+    let since = (start - grid).0 + segment / 2;
+    let points = since.div_euclid(segment) + i64::from(since.rem_euclid(segment) != 0);
+    grid + Nanos(points.saturating_mul(segment))
+}
+
+/// The whole number of frames nearest to the wanted duration, at least one.
+fn part_target(plan: &Plan, frame_ticks: i64) -> i64 {
+    let frame_ticks = frame_ticks.max(1);
+    let wanted = plan.timescale.ticks(plan.part_duration);
+    let frames = ((wanted + frame_ticks / 2) / frame_ticks).max(1);
+    frames * frame_ticks
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FRAME_30: Nanos = Nanos(33_333_333);
+
+    fn plan(timescale: u32, frame_duration: Option<Nanos>) -> Plan {
+        Plan {
+            timescale: Timescale::new(timescale).unwrap(),
+            segment_duration: Nanos::from_seconds(1),
+            part_duration: Nanos::from_millis(200),
+            frame_duration,
+        }
+    }
+
+    fn frame(nanos: i64, is_sync: bool) -> Frame {
+        Frame {
+            decode: RunningTime(nanos),
+            presentation: RunningTime(nanos),
+            duration: None,
+            is_sync,
+        }
+    }
+
+    /// `index / fps` in nanoseconds, rounded down as GStreamer's sources do.
+    fn at(index: i64, numerator: i64, denominator: i64) -> i64 {
+        index * NANOS_PER_SECOND * denominator / numerator
+    }
+
+    /// Everything a run produced, checked against the rules that hold for every input.
+    #[derive(Debug, Default)]
+    struct Run {
+        cuts: Vec<Cut>,
+        /// Cuts per finished segment, and how it ended.
+        segments: Vec<(Vec<Cut>, SegmentEnd)>,
+        dropped: Vec<DropReason>,
+        requests: Vec<Option<RunningTime>>,
+        fed: usize,
+        open: Vec<Cut>,
+    }
+
+    impl Run {
+        fn of(plan: Plan, frames: impl IntoIterator<Item = Frame>) -> Self {
+            let mut segmenter = Segmenter::new(plan);
+            let mut run = Self::default();
+            for frame in frames {
+                run.take(segmenter.push(frame));
+            }
+            run.take(segmenter.finish());
+            run.check();
+            run
+        }
+
+        fn take(&mut self, steps: Vec<Step>) {
+            for step in steps {
+                match step {
+                    Step::Feed(_) => self.fed += 1,
+                    Step::Drop(reason) => self.dropped.push(reason),
+                    Step::CutPart(cut) => {
+                        self.open.push(cut.clone());
+                        self.cuts.push(cut);
+                    }
+                    Step::EndSegment(end) => {
+                        self.segments.push((std::mem::take(&mut self.open), end));
+                    }
+                    Step::RequestKeyFrame(at) => self.requests.push(at),
+                }
+            }
+        }
+
+        fn constants(&self) -> Option<Constants> {
+            self.segments.first().and_then(|(_, end)| end.constants)
+        }
+
+        fn check(&self) {
+            assert!(self.open.is_empty(), "a part outside any segment");
+            let mut decode = 0;
+            for cut in &self.cuts {
+                assert_eq!(cut.decode, decode, "a hole in decode time (CM-09)");
+                let sum: i64 = cut.samples.iter().map(|sample| sample.duration).sum();
+                assert_eq!(sum, cut.duration.ticks, "CM-10");
+                assert!(
+                    cut.samples.iter().all(|sample| sample.duration > 0),
+                    "a sample without duration: {cut:?}"
+                );
+                decode += sum;
+            }
+            let samples: usize = self.cuts.iter().map(|cut| cut.samples.len()).sum();
+            assert_eq!(samples, self.fed, "every fed frame is a sample");
+
+            let Some(constants) = self.constants() else {
+                return;
+            };
+            let target = constants.part_target;
+            for (index, (cuts, end)) in self.segments.iter().enumerate() {
+                let sum: i64 = cuts.iter().map(|cut| cut.duration.ticks).sum();
+                assert_eq!(sum, end.duration.ticks, "CM-11");
+                assert!(
+                    end.duration.to_units_nearest(1) <= i64::from(constants.target_duration),
+                    "PL-08: {end:?}"
+                );
+                assert!(index == 0 || end.constants.is_none(), "PL-17");
+                if index == 0 && !constants.first_segment_has_parts {
+                    continue;
+                }
+                for (place, cut) in cuts.iter().enumerate() {
+                    let printed = cut.duration.to_units_nearest(100_000);
+                    assert!(
+                        printed <= target.to_units_ceil(100_000),
+                        "PL-15: {:?} of {target:?}",
+                        cut.duration
+                    );
+                    if place + 1 < cuts.len() {
+                        assert!(
+                            printed * 100 >= target.to_units_ceil(100_000) * 85,
+                            "PL-16: {:?} of {target:?}",
+                            cut.duration
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    fn constant_rate(numerator: i64, denominator: i64, frames: i64, gop: i64) -> Vec<Frame> {
+        (0..frames)
+            .map(|index| frame(at(index, numerator, denominator), index % gop == 0))
+            .collect()
+    }
+
+    #[test]
+    fn thirty_frames_a_second_make_five_parts_of_six_frames() {
+        let run = Run::of(plan(90_000, Some(FRAME_30)), constant_rate(30, 1, 90, 30));
+        assert_eq!(run.segments.len(), 3);
+        for (cuts, end) in &run.segments {
+            assert_eq!(end.duration.ticks, 90_000);
+            assert_eq!(cuts.len(), 5);
+            assert!(cuts.iter().all(|cut| cut.samples.len() == 6));
+        }
+        let constants = run.constants().unwrap();
+        assert_eq!(constants.target_duration, 1);
+        assert_eq!(constants.part_target.ticks, 18_000);
+        assert!(constants.first_segment_has_parts);
+    }
+
+    #[test]
+    fn a_part_closes_with_its_last_frame() {
+        let mut segmenter = Segmenter::new(plan(90_000, Some(FRAME_30)));
+        for index in 0..5 {
+            let steps = segmenter.push(frame(at(index, 30, 1), index == 0));
+            assert!(!steps.iter().any(|step| matches!(step, Step::CutPart(_))));
+        }
+        let steps = segmenter.push(frame(at(5, 30, 1), false));
+        assert!(
+            matches!(steps[..], [Step::Feed(_), Step::CutPart(_)]),
+            "{steps:?}"
+        );
+    }
+
+    #[test]
+    fn usual_frame_rates_fill_their_parts_exactly() {
+        for (numerator, denominator, timescale) in [
+            (24_000, 1001, 24_000),
+            (24, 1, 90_000),
+            (25, 1, 90_000),
+            (30_000, 1001, 90_000),
+            (30, 1, 90_000),
+            (50, 1, 90_000),
+            (60_000, 1001, 60_000),
+            (60, 1, 90_000),
+            (2, 1, 90_000),
+        ] {
+            let frame_duration = Nanos(at(1, numerator, denominator));
+            let per_second = (numerator + denominator / 2) / denominator;
+            let run = Run::of(
+                plan(timescale, Some(frame_duration)),
+                constant_rate(numerator, denominator, per_second * 20, per_second),
+            );
+            let ticks_per_frame = i64::from(timescale) * denominator / numerator;
+            for cut in &run.cuts {
+                assert!(
+                    cut.samples
+                        .iter()
+                        .all(|sample| sample.duration == ticks_per_frame
+                            && sample.composition_offset == 0),
+                    "{numerator}/{denominator}: {cut:?}"
+                );
+            }
+            assert_eq!(run.segments.len(), 20, "{numerator}/{denominator}");
+        }
+    }
+
+    #[test]
+    fn key_frame_requests_form_a_grid() {
+        let run = Run::of(plan(90_000, Some(FRAME_30)), constant_rate(30, 1, 90, 30));
+        let half_frame = FRAME_30.0 / 2;
+        let wanted: Vec<_> = (1..=5)
+            .map(|second| Some(RunningTime(second * NANOS_PER_SECOND - half_frame)))
+            .collect();
+        assert_eq!(run.requests, wanted);
+    }
+
+    #[test]
+    fn intra_only_segments_keep_to_the_grid() {
+        let run = Run::of(plan(90_000, Some(FRAME_30)), constant_rate(30, 1, 300, 1));
+        assert_eq!(run.segments.len(), 10);
+        assert!(
+            run.segments
+                .iter()
+                .all(|(_, end)| end.duration.ticks == 90_000)
+        );
+    }
+
+    #[test]
+    fn an_encoder_with_its_own_ntsc_gop_ends_segments_at_its_key_frames() {
+        let run = Run::of(
+            plan(90_000, Some(Nanos(33_366_666))),
+            constant_rate(30_000, 1001, 30 * 1200, 30),
+        );
+        assert_eq!(run.segments.len(), 1200);
+    }
+
+    #[test]
+    fn nothing_is_fed_before_the_first_key_frame() {
+        let frames: Vec<_> = (0..10)
+            .map(|index| frame(at(index, 30, 1), index == 4))
+            .collect();
+        let run = Run::of(plan(90_000, Some(FRAME_30)), frames);
+        assert_eq!(run.dropped, [DropReason::NoKeyFrameYet; 4]);
+        assert_eq!(run.requests[0], None, "one request, at once");
+        assert_eq!(run.requests.iter().filter(|at| at.is_none()).count(), 1);
+        assert_eq!(run.cuts[0].decode, 0);
+        assert!(!run.cuts[0].is_discontinuity);
+    }
+
+    #[test]
+    fn a_deaf_encoder_sets_the_target_duration() {
+        let run = Run::of(
+            plan(90_000, Some(FRAME_30)),
+            constant_rate(30, 1, 1000, 250),
+        );
+        assert_eq!(run.constants().unwrap().target_duration, 8);
+        assert!(
+            run.segments[..3]
+                .iter()
+                .all(|(_, end)| end.cause == SegmentEndCause::KeyFrame)
+        );
+    }
+
+    #[test]
+    fn a_long_gop_after_the_first_is_cut_without_a_key_frame() {
+        let mut frames = constant_rate(30, 1, 60, 30);
+        frames.extend((60..300).map(|index| frame(at(index, 30, 1), index == 60 || index == 250)));
+        let run = Run::of(plan(90_000, Some(FRAME_30)), frames);
+        let forced = run
+            .segments
+            .iter()
+            .filter(|(_, end)| end.cause == SegmentEndCause::NoKeyFrame);
+        assert!(forced.count() >= 3);
+        let starts: Vec<_> = run
+            .segments
+            .iter()
+            .map(|(cuts, _)| cuts[0].samples[0].is_sync)
+            .collect();
+        assert!(
+            starts.ends_with(&[true, true]) || starts.ends_with(&[true, false]),
+            "{starts:?}"
+        );
+    }
+
+    #[test]
+    fn a_first_segment_without_end_is_cut_at_last() {
+        let run = Run::of(
+            plan(90_000, Some(FRAME_30)),
+            constant_rate(30, 1, 1200, 100_000),
+        );
+        assert_eq!(run.constants().unwrap().target_duration, 15);
+        assert_eq!(run.segments[0].1.cause, SegmentEndCause::NoKeyFrame);
+    }
+
+    #[test]
+    fn two_frames_a_second_are_a_part_each() {
+        let run = Run::of(
+            plan(90_000, Some(Nanos::from_millis(500))),
+            constant_rate(2, 1, 20, 2),
+        );
+        assert_eq!(run.constants().unwrap().part_target.ticks, 45_000);
+        assert!(run.cuts.iter().all(|cut| cut.samples.len() == 1));
+    }
+
+    #[test]
+    fn frames_without_duration_or_rate_wait_for_the_second_frame() {
+        let run = Run::of(plan(90_000, None), constant_rate(25, 1, 100, 25));
+        assert_eq!(run.constants().unwrap().part_target.ticks, 18_000);
+        assert!(run.cuts.iter().all(|cut| cut.samples.len() == 5));
+    }
+
+    #[test]
+    fn a_single_frame_makes_a_stream() {
+        let run = Run::of(plan(90_000, None), [frame(0, true)]);
+        assert_eq!(run.segments.len(), 1);
+        assert_eq!(run.cuts[0].duration.ticks, 18_000);
+    }
+
+    #[test]
+    fn spacing_that_doubles_keeps_every_part_within_its_target() {
+        let mut now = 0;
+        let frames: Vec<_> = (0..600)
+            .map(|index| {
+                now += if index < 100 {
+                    FRAME_30.0
+                } else {
+                    2 * FRAME_30.0
+                };
+                Frame {
+                    duration: Some(FRAME_30),
+                    ..frame(now, index % 15 == 0)
+                }
+            })
+            .collect();
+        let run = Run::of(plan(90_000, Some(FRAME_30)), frames);
+        assert!(run.cuts.iter().all(|cut| !cut.is_discontinuity));
+        assert_eq!(run.constants().unwrap().part_target.ticks, 18_000);
+    }
+
+    #[test]
+    fn a_camera_slower_than_its_part_target_raises_it_before_the_first_playlist() {
+        let frames = (0..40).map(|index| frame(index * 400_000_000, true));
+        let run = Run::of(plan(90_000, Some(FRAME_30)), frames);
+        let constants = run.constants().unwrap();
+        assert!(constants.part_target.ticks >= 30_000, "{constants:?}");
+        assert!(!constants.first_segment_has_parts);
+    }
+
+    #[test]
+    fn a_short_hole_is_bridged_and_presentation_times_stay() {
+        let mut frames = constant_rate(30, 1, 45, 30);
+        frames.extend((45..90).map(|index| frame(at(index, 30, 1) + 900_000_000, index % 30 == 0)));
+        let source: Vec<_> = frames.iter().map(|frame| frame.presentation.0).collect();
+        let run = Run::of(plan(90_000, Some(FRAME_30)), frames);
+        assert!(run.cuts.iter().all(|cut| !cut.is_discontinuity));
+        let timescale = Timescale::new(90_000).unwrap();
+        let mut decode = 0;
+        let mut presented = Vec::new();
+        for sample in run.cuts.iter().flat_map(|cut| &cut.samples) {
+            presented.push(decode + sample.composition_offset);
+            decode += sample.duration;
+        }
+        let wanted: Vec<_> = source
+            .iter()
+            .map(|&nanos| timescale.ticks(Nanos(nanos)))
+            .collect();
+        assert_eq!(presented, wanted);
+    }
+
+    #[test]
+    fn a_long_hole_is_a_discontinuity_that_starts_with_a_key_frame() {
+        let mut frames = constant_rate(30, 1, 45, 30);
+        frames.extend(
+            (45..120).map(|index| frame(at(index, 30, 1) + 5_000_000_000, index % 30 == 0)),
+        );
+        let run = Run::of(plan(90_000, Some(FRAME_30)), frames);
+        let jumps: Vec<_> = run.cuts.iter().filter(|cut| cut.is_discontinuity).collect();
+        assert_eq!(jumps.len(), 1);
+        assert!(jumps[0].samples[0].is_sync);
+        assert_eq!(
+            jumps[0].captured,
+            RunningTime(at(60, 30, 1) + 5_000_000_000)
+        );
+        assert_eq!(jumps[0].date, jumps[0].captured);
+        assert_eq!(run.dropped, [DropReason::NoKeyFrameYet; 15]);
+        let opener = run
+            .segments
+            .iter()
+            .find(|(cuts, _)| cuts[0].is_discontinuity);
+        assert!(opener.is_some(), "a discontinuity opens a segment");
+    }
+
+    #[test]
+    fn a_jump_back_is_a_discontinuity_and_a_step_back_a_dropped_frame() {
+        let mut frames = constant_rate(30, 1, 60, 30);
+        frames.push(frame(at(58, 30, 1), false));
+        frames.extend(constant_rate(30, 1, 60, 30));
+        let run = Run::of(plan(90_000, Some(FRAME_30)), frames);
+        assert_eq!(run.dropped, [DropReason::Backwards]);
+        assert_eq!(
+            run.cuts.iter().filter(|cut| cut.is_discontinuity).count(),
+            1
+        );
+    }
+
+    #[test]
+    fn an_interruption_ends_the_segment_and_waits_for_a_key_frame() {
+        let mut segmenter = Segmenter::new(plan(90_000, Some(FRAME_30)));
+        let mut run = Run::default();
+        for index in 0..10 {
+            run.take(segmenter.push(frame(at(index, 30, 1), index == 0)));
+        }
+        run.take(segmenter.interrupt());
+        for index in 10..20 {
+            run.take(segmenter.push(frame(at(index, 30, 1), index == 12)));
+        }
+        run.take(segmenter.finish());
+        run.check();
+        assert_eq!(run.segments[0].1.cause, SegmentEndCause::Discontinuity);
+        assert_eq!(run.dropped.len(), 2);
+        assert!(run.segments[1].0[0].is_discontinuity);
+    }
+
+    #[test]
+    fn negative_decode_times_start_the_line_at_zero() {
+        let frames = (0..60).map(|index| Frame {
+            decode: RunningTime(at(index, 25, 1) - 80_000_000),
+            presentation: RunningTime(at(index, 25, 1)),
+            duration: Some(Nanos::from_millis(40)),
+            is_sync: index % 25 == 0,
+        });
+        let run = Run::of(plan(90_000, Some(Nanos::from_millis(40))), frames);
+        assert_eq!(run.cuts[0].decode, 0);
+        assert_eq!(run.cuts[0].samples[0].composition_offset, 7200);
+        // PROGRAM-DATE-TIME is the capture time of the first sample, not its decode time.
+        assert_eq!(run.cuts[0].date, RunningTime(0));
+        assert_eq!(
+            run.cuts[1].date - run.cuts[0].date,
+            run.cuts[0].duration.nanos()
+        );
+    }
+
+    #[test]
+    fn an_end_before_the_first_frame_yields_nothing() {
+        let mut segmenter = Segmenter::new(plan(90_000, None));
+        assert_eq!(segmenter.push(frame(0, false)).len(), 2);
+        assert_eq!(segmenter.finish(), []);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        /// Jitter, changing rates, holes, steps back, key frames anywhere, with and without durations.
+        #[test]
+        fn any_source_makes_a_legal_line(
+            rate in prop::sample::select(vec![2_i64, 5, 10, 15, 24, 25, 30, 48, 50, 60, 120]),
+            caps in any::<bool>(),
+            durations in any::<bool>(),
+            jitter in 0_i64..8_000_000,
+            key_share in 1_u32..60,
+            reorder in 0_i64..4,
+            steps in prop::collection::vec((any::<i16>(), 0_u32..60, 0_u32..200), 1..400),
+        ) {
+            let nominal = NANOS_PER_SECOND / rate;
+            let mut now = 3_600_000_000_000_000_i64;
+            let frames = steps.into_iter().map(|(noise, key, event)| {
+                now += match event {
+                    0 => 700_000_000,
+                    1 => 40 * NANOS_PER_SECOND,
+                    2 => -3 * NANOS_PER_SECOND,
+                    3 => -nominal,
+                    4..=20 => 2 * nominal,
+                    _ => nominal,
+                };
+                let decode = now + i64::from(noise) * jitter.min(nominal / 4) / i64::from(i16::MAX);
+                Frame {
+                    decode: RunningTime(decode),
+                    presentation: RunningTime(decode + reorder * nominal),
+                    duration: durations.then_some(Nanos(nominal)),
+                    is_sync: key < key_share,
+                }
+            });
+            Run::of(plan(90_000, caps.then_some(Nanos(nominal))), frames);
+        }
+
+        /// What the issue of a camera in the dark is about: dropped frames, nominal durations.
+        #[test]
+        fn dropped_frames_never_make_a_discontinuity(drops in prop::collection::vec(any::<bool>(), 100..600)) {
+            let frames = drops.iter().enumerate().filter(|&(index, &is_dropped)| index == 0 || !is_dropped).map(
+                |(index, _)| Frame {
+                    duration: Some(FRAME_30),
+                    ..frame(at(index as i64, 30, 1), index % 30 == 0)
+                },
+            );
+            let run = Run::of(plan(90_000, Some(FRAME_30)), frames);
+            prop_assert!(run.cuts.iter().all(|cut| !cut.is_discontinuity));
+            // Once the rate is known, no border runs ahead of the frame after it by more than that frame.
+            let offsets = run.cuts.iter().skip(10).flat_map(|cut| &cut.samples).map(|sample| sample.composition_offset);
+            prop_assert!(offsets.min().unwrap_or(0) >= -3000 * 2, "decode time runs ahead of presentation");
+        }
+    }
+}

@@ -1,0 +1,630 @@
+//! The text of a media playlist.
+//!
+//! Belongs here: which tags, in which order, with which digits. Does not: which segments (`origin/window`), or who gets
+//! it when (`decision`). Rendered once per version and shared, so all clients see the same change at once.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use quick_m3u8::date::{DateTime, DateTimeTimezoneOffset};
+use quick_m3u8::tag::hls::{
+    Discontinuity, DiscontinuitySequence, Endlist, M3u, Map, MediaSequence, Part as PartTag,
+    PartInf, PreloadHint, PreloadHintType, ProgramDateTime, ServerControl, Targetduration, Version,
+};
+use quick_m3u8::{HlsLine, Writer};
+
+use crate::origin::Origin;
+use crate::origin::media::{Constants, RunId};
+use crate::origin::name::{InitNumber, MediaName};
+use crate::origin::window::{LiveWindow, Segment};
+use crate::time::{MediaTime, UnixTime};
+
+/// The least version with EXT-X-MAP in a playlist of whole pictures (rules PL-05, PL-06).
+const VERSION: u64 = 6;
+
+/// Durations are written in hundred-thousandths of a second: 1001/30000 s and its kin stay below their target.
+const UNITS_PER_SECOND: u32 = 100_000;
+
+/// PART-HOLD-BACK is never less than this many PART-TARGETs (rule PL-24).
+const MIN_PART_HOLD_BACK: f64 = 2.0;
+
+/// What a server adds to the text of its playlists, the same for the life of the run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlaylistStyle {
+    /// Put before every URI; `None` leaves them relative to the playlist.
+    pub base: Option<BaseUrl>,
+    /// PART-HOLD-BACK as a multiple of PART-TARGET (rules PL-24, PL-25).
+    pub part_hold_back: f64,
+}
+
+/// An absolute URL that media names are appended to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl(String);
+
+impl BaseUrl {
+    /// `None` unless it is an http or https URL that can stand in a quoted attribute: printable ASCII without spaces,
+    /// quotes, query or fragment. A slash is put at the end when there is none.
+    pub fn new(url: &str) -> Option<Self> {
+        let after_scheme = url
+            .strip_prefix("http://")
+            .or_else(|| url.strip_prefix("https://"))?;
+        let is_plain = after_scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'?' | b'#'));
+        let has_host = !after_scheme.is_empty() && !after_scheme.starts_with('/');
+        (is_plain && has_host).then(|| {
+            let slash = if url.ends_with('/') { "" } else { "/" };
+            Self(format!("{url}{slash}"))
+        })
+    }
+
+    /// The URL, with a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Renders the playlist of this moment; `None` until the first segment is complete (checklist section 0, decision 13).
+pub fn render(origin: &Origin, style: &PlaylistStyle) -> Option<Bytes> {
+    let window = origin.window();
+    let constants = window.constants()?;
+    let mut lines = Lines {
+        writer: Writer::new(Vec::with_capacity(4096)),
+        run: origin.run(),
+        base: style.base.as_ref().map_or("", BaseUrl::as_str),
+        map: None,
+    };
+    write_header(&mut lines, window, constants, style);
+    let first_with_parts = window.first_listed_parts();
+    for segment in window.listed().chain(window.open()) {
+        lines.segment(segment, segment.msn >= first_with_parts, constants);
+    }
+    if window.is_ended() {
+        lines.tag(Endlist);
+    } else {
+        // Rules PL-28, PL-29: the running number is right whether or not the part opens a segment. Without a hint
+        // hls.js asks in a loop.
+        let uri = lines.uri(MediaName::Part(window.next_part()));
+        lines.tag(
+            PreloadHint::builder()
+                .with_hint_type(PreloadHintType::Part)
+                .with_uri(uri)
+                .finish(),
+        );
+    }
+    Some(Bytes::from(lines.writer.into_inner()))
+}
+
+fn write_header(
+    lines: &mut Lines<'_>,
+    window: &LiveWindow,
+    constants: &Constants,
+    style: &PlaylistStyle,
+) {
+    let part_target = part_target_units(constants);
+    lines.tag(M3u);
+    lines.tag(Version::new(VERSION));
+    lines.tag(Targetduration::new(u64::from(constants.target_duration)));
+    lines.tag(
+        ServerControl::builder()
+            .with_can_block_reload()
+            .with_part_hold_back(part_hold_back(part_target, style.part_hold_back))
+            .finish(),
+    );
+    lines.tag(PartInf::new(seconds(part_target)));
+    lines.tag(MediaSequence::new(window.first_listed().0));
+    // Absent means 0 (4.4.3.3); once it has left 0 it never comes back, so it never disappears again.
+    if window.discontinuity_sequence() > 0 {
+        lines.tag(DiscontinuitySequence::new(window.discontinuity_sequence()));
+    }
+}
+
+/// The lines of one playlist while it is being written.
+struct Lines<'a> {
+    writer: Writer<Vec<u8>>,
+    run: &'a RunId,
+    base: &'a str,
+    /// The init section in force.
+    map: Option<InitNumber>,
+}
+
+impl Lines<'_> {
+    fn segment(&mut self, segment: &Segment, has_parts: bool, constants: &Constants) {
+        // Rule PL-20: what applies to the segment stands before its first part.
+        if segment.is_discontinuity {
+            self.tag(Discontinuity);
+        }
+        if self.map != Some(segment.init) {
+            self.map = Some(segment.init);
+            let uri = self.uri(MediaName::Init(segment.init));
+            self.tag(Map::builder().with_uri(uri).finish());
+        }
+        self.tag(ProgramDateTime::new(date_time(segment.program_date_time)));
+        if has_parts {
+            let target = part_target_units(constants);
+            for part in &segment.parts {
+                // Rule PL-15: players compare the digits.
+                let duration = part.duration.to_units_nearest(UNITS_PER_SECOND).min(target);
+                let tag = PartTag::builder()
+                    .with_uri(self.uri(MediaName::Part(part.number)))
+                    .with_duration(seconds(duration));
+                self.tag(if part.is_independent {
+                    tag.with_independent().finish()
+                } else {
+                    tag.finish()
+                });
+            }
+        }
+        if segment.completed.is_some() {
+            let uri = self.uri(MediaName::Segment(segment.msn));
+            let duration = extinf(segment.duration);
+            self.writer
+                .get_mut()
+                .extend_from_slice(format!("#EXTINF:{duration},\n{uri}\n").as_bytes());
+        }
+    }
+
+    fn uri(&self, name: MediaName) -> String {
+        format!("{}{}/{name}", self.base, self.run.as_str())
+    }
+
+    fn tag<'b>(&mut self, tag: impl Into<HlsLine<'b>>) {
+        self.writer
+            .write_line(tag.into())
+            .expect("writing to memory does not fail");
+    }
+}
+
+/// PART-TARGET as written: rounded up, so that no part's rounded duration passes it (rule PL-15).
+fn part_target_units(constants: &Constants) -> i64 {
+    constants.part_target.to_units_ceil(UNITS_PER_SECOND)
+}
+
+fn part_hold_back(part_target: i64, factor: f64) -> f64 {
+    let factor = if factor.is_finite() {
+        factor.max(MIN_PART_HOLD_BACK)
+    } else {
+        MIN_PART_HOLD_BACK
+    };
+    // A hair less before rounding up: 3.1 x 20000 is a little more than 62000 in binary.
+    let units = (part_target as f64 * factor - 1e-6).ceil();
+    units / f64::from(UNITS_PER_SECOND)
+}
+
+fn seconds(units: i64) -> f64 {
+    units as f64 / f64::from(UNITS_PER_SECOND)
+}
+
+/// EXTINF by hand: the tag writer leaves out the comma that 4.4.4.1 asks for.
+fn extinf(duration: MediaTime) -> String {
+    let units = duration.to_units_nearest(UNITS_PER_SECOND).max(0);
+    let per_second = i64::from(UNITS_PER_SECOND);
+    let mut text = String::new();
+    write!(text, "{}.{:05}", units / per_second, units % per_second)
+        .expect("writing to memory does not fail");
+    text
+}
+
+/// UTC with milliseconds (rule PL-32), to nearest.
+fn date_time(time: UnixTime) -> DateTime {
+    const MILLIS_PER_DAY: i64 = 86_400_000;
+    let millis = time.0.saturating_add(500_000).div_euclid(1_000_000);
+    let (year, month, day) = civil_date(millis.div_euclid(MILLIS_PER_DAY));
+    let of_day = millis.rem_euclid(MILLIS_PER_DAY);
+    DateTime {
+        date_fullyear: u32::try_from(year).unwrap_or(0),
+        date_month: month,
+        date_mday: day,
+        time_hour: (of_day / 3_600_000) as u8,
+        time_minute: (of_day / 60_000 % 60) as u8,
+        time_second: (of_day % 60_000) as f64 / 1000.0,
+        timezone_offset: DateTimeTimezoneOffset {
+            time_hour: 0,
+            time_minute: 0,
+        },
+    }
+}
+
+/// Year, month and day of the Gregorian calendar, from days since 1970-01-01.
+///
+/// Whole four-century cycles first, then centuries, four-year cycles and years, in a year that begins in March, so
+/// that the leap day is its last.
+fn civil_date(days: i64) -> (i64, u8, u8) {
+    const DAYS_IN_400_YEARS: i64 = 146_097;
+    const DAYS_IN_100_YEARS: i64 = 36_524;
+    const DAYS_IN_4_YEARS: i64 = 1_461;
+    /// From 2000-03-01, where a cycle begins, to 1970-01-01.
+    const EPOCH: i64 = -11_017;
+    /// March to February.
+    const DAYS_IN_MONTHS: [i64; 12] = [31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 31, 29];
+
+    let days = days + EPOCH;
+    let cycle = days.div_euclid(DAYS_IN_400_YEARS);
+    let mut rest = days.rem_euclid(DAYS_IN_400_YEARS);
+    // The last century of a cycle and the last year of four have a day more; they are not a fifth one.
+    let century = (rest / DAYS_IN_100_YEARS).min(3);
+    rest -= century * DAYS_IN_100_YEARS;
+    let fours = rest / DAYS_IN_4_YEARS;
+    rest -= fours * DAYS_IN_4_YEARS;
+    let year_of_four = (rest / 365).min(3);
+    rest -= year_of_four * 365;
+    let mut year = 2000 + cycle * 400 + century * 100 + fours * 4 + year_of_four;
+    let mut month = 0;
+    while rest >= DAYS_IN_MONTHS[month] {
+        rest -= DAYS_IN_MONTHS[month];
+        month += 1;
+    }
+    if month >= 10 {
+        year += 1;
+    }
+    let month = (month + 2) % 12 + 1;
+    (year, month as u8, (rest + 1) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::{Content, Decision, Reply, Request, Routes, decide};
+    use crate::origin::fixture::{CONSTANTS, PART, SETTINGS, START, Stream, init, run, ticks};
+    use crate::time::Nanos;
+    use proptest::prelude::*;
+
+    const STYLE: PlaylistStyle = PlaylistStyle {
+        base: None,
+        part_hold_back: 3.0,
+    };
+
+    fn text(stream: &Stream, style: &PlaylistStyle) -> String {
+        let bytes = render(&stream.origin, style).expect("there is a playlist");
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        read_back(&text);
+        text
+    }
+
+    /// Reads a playlist with two readers that are not ours.
+    fn read_back(text: &str) {
+        let (rest, playlist) = m3u8_rs::parse_media_playlist(text.as_bytes()).unwrap();
+        assert!(rest.is_empty(), "{rest:?}");
+        let uris = text.lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(playlist.segments.len(), uris, "{text}");
+
+        let options = quick_m3u8::config::ParsingOptions::default();
+        let mut reader = quick_m3u8::Reader::from_str(text, options);
+        let mut parts = 0;
+        while let Some(line) = reader.read_line().unwrap() {
+            if let HlsLine::KnownTag(quick_m3u8::tag::KnownTag::Hls(
+                quick_m3u8::tag::hls::Tag::Part(_),
+            )) = line
+            {
+                parts += 1;
+            }
+            assert!(!matches!(line, HlsLine::UnknownTag(_)), "{line:?}");
+        }
+        assert_eq!(parts, text.matches("#EXT-X-PART:").count());
+    }
+
+    #[test]
+    fn there_is_none_before_the_first_segment_is_complete() {
+        let mut stream = Stream::new(SETTINGS, CONSTANTS);
+        stream.parts(4);
+        assert_eq!(render(&stream.origin, &STYLE), None);
+    }
+
+    #[test]
+    fn at_the_start() {
+        let mut stream = Stream::new(SETTINGS, CONSTANTS);
+        stream.parts(2);
+        stream.part_of(3000);
+        stream.end_segment();
+        stream.part();
+        assert_eq!(
+            text(&stream, &STYLE),
+            "\
+#EXTM3U
+#EXT-X-VERSION:6
+#EXT-X-TARGETDURATION:1
+#EXT-X-SERVER-CONTROL:PART-HOLD-BACK=0.6,CAN-BLOCK-RELOAD=YES
+#EXT-X-PART-INF:PART-TARGET=0.2
+#EXT-X-MEDIA-SEQUENCE:0
+#EXT-X-MAP:URI=\"run/init.mp4\"
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:00.000Z
+#EXT-X-PART:URI=\"run/part_00000.m4s\",DURATION=0.2,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/part_00001.m4s\",DURATION=0.2
+#EXT-X-PART:URI=\"run/part_00002.m4s\",DURATION=0.1
+#EXTINF:0.50000,
+run/segment_00000.m4s
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:00.500Z
+#EXT-X-PART:URI=\"run/part_00003.m4s\",DURATION=0.2,INDEPENDENT=YES
+#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"run/part_00004.m4s\"
+"
+        );
+    }
+
+    #[test]
+    fn live_with_a_full_window() {
+        let mut stream = Stream::with_segments(20);
+        stream.part();
+        assert_eq!(
+            text(&stream, &STYLE),
+            "\
+#EXTM3U
+#EXT-X-VERSION:6
+#EXT-X-TARGETDURATION:1
+#EXT-X-SERVER-CONTROL:PART-HOLD-BACK=0.6,CAN-BLOCK-RELOAD=YES
+#EXT-X-PART-INF:PART-TARGET=0.2
+#EXT-X-MEDIA-SEQUENCE:16
+#EXT-X-MAP:URI=\"run/init.mp4\"
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:16.000Z
+#EXTINF:1.00000,
+run/segment_00016.m4s
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:17.000Z
+#EXTINF:1.00000,
+run/segment_00017.m4s
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:18.000Z
+#EXT-X-PART:URI=\"run/part_00090.m4s\",DURATION=0.2,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/part_00091.m4s\",DURATION=0.2
+#EXT-X-PART:URI=\"run/part_00092.m4s\",DURATION=0.2
+#EXT-X-PART:URI=\"run/part_00093.m4s\",DURATION=0.2
+#EXT-X-PART:URI=\"run/part_00094.m4s\",DURATION=0.2
+#EXTINF:1.00000,
+run/segment_00018.m4s
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:19.000Z
+#EXT-X-PART:URI=\"run/part_00095.m4s\",DURATION=0.2,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/part_00096.m4s\",DURATION=0.2
+#EXT-X-PART:URI=\"run/part_00097.m4s\",DURATION=0.2
+#EXT-X-PART:URI=\"run/part_00098.m4s\",DURATION=0.2
+#EXT-X-PART:URI=\"run/part_00099.m4s\",DURATION=0.2
+#EXTINF:1.00000,
+run/segment_00019.m4s
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:20.000Z
+#EXT-X-PART:URI=\"run/part_00100.m4s\",DURATION=0.2,INDEPENDENT=YES
+#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"run/part_00101.m4s\"
+"
+        );
+    }
+
+    #[test]
+    fn a_discontinuity_with_a_new_format() {
+        let mut stream = Stream::with_segments(1);
+        stream.position = stream.position + Nanos::from_seconds(7);
+        stream.publish(init("<other>"));
+        stream.parts(1);
+        assert_eq!(
+            text(&stream, &STYLE),
+            "\
+#EXTM3U
+#EXT-X-VERSION:6
+#EXT-X-TARGETDURATION:1
+#EXT-X-SERVER-CONTROL:PART-HOLD-BACK=0.6,CAN-BLOCK-RELOAD=YES
+#EXT-X-PART-INF:PART-TARGET=0.2
+#EXT-X-MEDIA-SEQUENCE:0
+#EXT-X-MAP:URI=\"run/init.mp4\"
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:00.000Z
+#EXT-X-PART:URI=\"run/part_00000.m4s\",DURATION=0.2,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/part_00001.m4s\",DURATION=0.2
+#EXT-X-PART:URI=\"run/part_00002.m4s\",DURATION=0.2
+#EXT-X-PART:URI=\"run/part_00003.m4s\",DURATION=0.2
+#EXT-X-PART:URI=\"run/part_00004.m4s\",DURATION=0.2
+#EXTINF:1.00000,
+run/segment_00000.m4s
+#EXT-X-DISCONTINUITY
+#EXT-X-MAP:URI=\"run/init_1.mp4\"
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:08.000Z
+#EXT-X-PART:URI=\"run/part_00005.m4s\",DURATION=0.2,INDEPENDENT=YES
+#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"run/part_00006.m4s\"
+"
+        );
+    }
+
+    #[test]
+    fn after_a_discontinuity_left() {
+        let mut stream = Stream::with_segments(1);
+        stream.discontinuity();
+        for _ in 0..9 {
+            stream.segment(5);
+        }
+        let text = text(&stream, &STYLE);
+        assert!(
+            text.contains("#EXT-X-MEDIA-SEQUENCE:6\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n"),
+            "{text}"
+        );
+        assert!(!text.contains("#EXT-X-DISCONTINUITY\n"), "{text}");
+    }
+
+    #[test]
+    fn ended() {
+        let mut stream = Stream::with_segments(1);
+        stream.part();
+        stream.end();
+        let text = text(&stream, &STYLE);
+        let tail = "\
+#EXTINF:1.00000,
+run/segment_00000.m4s
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:01.000Z
+#EXT-X-PART:URI=\"run/part_00005.m4s\",DURATION=0.2,INDEPENDENT=YES
+#EXTINF:0.20000,
+run/segment_00001.m4s
+#EXT-X-ENDLIST
+";
+        assert!(text.ends_with(tail), "{text}");
+        assert!(!text.contains("PRELOAD-HINT"), "{text}");
+    }
+
+    #[test]
+    fn parts_of_the_first_segment_may_have_to_be_left_out() {
+        let mut stream = Stream::new(
+            SETTINGS,
+            Constants {
+                first_segment_has_parts: false,
+                ..CONSTANTS
+            },
+        );
+        stream.segment(5);
+        stream.part();
+        let text = text(&stream, &STYLE);
+        let tail = "\
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:00.000Z
+#EXTINF:1.00000,
+run/segment_00000.m4s
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:01.000Z
+#EXT-X-PART:URI=\"run/part_00005.m4s\",DURATION=0.2,INDEPENDENT=YES
+#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"run/part_00006.m4s\"
+";
+        assert!(text.ends_with(tail), "{text}");
+    }
+
+    #[test]
+    fn a_public_url_goes_before_every_uri() {
+        let mut stream = Stream::with_segments(1);
+        stream.part();
+        let style = PlaylistStyle {
+            base: BaseUrl::new("https://cdn.example/a"),
+            ..STYLE
+        };
+        let (absolute, relative) = (text(&stream, &style), text(&stream, &STYLE));
+        assert_eq!(absolute.matches("https://cdn.example/a/run/").count(), 9);
+        assert_eq!(absolute.replace("https://cdn.example/a/", ""), relative);
+    }
+
+    #[test]
+    fn a_base_is_a_plain_url() {
+        for (url, expected) in [
+            ("http://h", Some("http://h/")),
+            ("https://h:8443/x/", Some("https://h:8443/x/")),
+            ("http://", None),
+            ("http:///x", None),
+            ("ftp://h", None),
+            ("h/x", None),
+            ("", None),
+            ("http://h/\"", None),
+            ("http://h/a b", None),
+            ("http://h/\n#EXT", None),
+            ("http://h/?a=b", None),
+            ("http://h/#a", None),
+        ] {
+            let base = BaseUrl::new(url);
+            assert_eq!(base.as_ref().map(BaseUrl::as_str), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn no_part_is_longer_than_the_target_on_the_printed_digits() {
+        // 29.97 and 59.94 frames a second, and AAC at 48 and 44.1 kHz.
+        for (timescale, frame) in [
+            (30_000, 1001),
+            (60_000, 1001),
+            (48_000, 1024),
+            (44_100, 1024),
+        ] {
+            let timescale = crate::time::Timescale::new(timescale).unwrap();
+            for frames in 1..60 {
+                let part_target = MediaTime {
+                    ticks: frames * frame,
+                    timescale,
+                };
+                let target = part_target_units(&Constants {
+                    part_target,
+                    ..CONSTANTS
+                });
+                let part = part_target.to_units_nearest(UNITS_PER_SECOND);
+                assert!(part <= target && target <= part + 1, "{part_target:?}");
+            }
+        }
+        // A part the sink should not have made.
+        let mut stream = Stream::with_segments(1);
+        stream.part_of(PART + 1000);
+        assert!(text(&stream, &STYLE).contains("part_00005.m4s\",DURATION=0.2,"));
+    }
+
+    #[test]
+    fn hold_back_is_rounded_up_and_never_under_two_targets() {
+        for (factor, expected) in [
+            (3.0, 0.6),
+            (3.1, 0.62),
+            (3.33333, 0.66667),
+            (2.0, 0.4),
+            (1.0, 0.4),
+            (-1.0, 0.4),
+            (f64::NAN, 0.4),
+            (f64::INFINITY, 0.4),
+        ] {
+            assert_eq!(part_hold_back(20_000, factor), expected, "{factor}");
+        }
+    }
+
+    #[test]
+    fn durations_have_five_decimals() {
+        for (length, expected) in [
+            (30_000, "1.00000"),
+            (1001, "0.03337"),
+            (30_030, "1.00100"),
+            (300_000_001, "10000.00003"),
+        ] {
+            assert_eq!(extinf(ticks(length)), expected);
+        }
+    }
+
+    #[test]
+    fn dates() {
+        for (nanos, expected) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (-1_000_000, "1969-12-31T23:59:59.999Z"),
+            (499_999, "1970-01-01T00:00:00.000Z"),
+            (500_000, "1970-01-01T00:00:00.001Z"),
+            (951_782_399_999_000_000, "2000-02-28T23:59:59.999Z"),
+            (951_782_399_999_500_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_800_000_000_000, "2000-03-01T00:00:00.000Z"),
+            (1_709_164_800_000_000_000, "2024-02-29T00:00:00.000Z"),
+            (1_735_689_599_000_000_000, "2024-12-31T23:59:59.000Z"),
+            (1_735_689_600_000_000_000, "2025-01-01T00:00:00.000Z"),
+            (4_107_542_400_000_000_000, "2100-03-01T00:00:00.000Z"),
+            (START.0, "2026-08-01T12:00:00.000Z"),
+        ] {
+            assert_eq!(date_time(UnixTime(nanos)).to_string(), expected);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// MR-06: whatever has been published, each URI a playlist names has an answer, and only the hint's is to wait.
+        #[test]
+        fn every_uri_named_is_answerable(
+            segments in prop::collection::vec((1..8_u64, any::<bool>(), any::<bool>()), 1..30),
+            open_parts in 0..5_u64,
+        ) {
+            let mut stream = Stream::new(SETTINGS, CONSTANTS);
+            let routes = Routes { playlist_name: "live.m3u8".to_owned(), run: run() };
+            let mut formats = ["<a>", "<b>"].iter().cycle();
+            for (parts, is_discontinuity, is_new_format) in segments {
+                if is_discontinuity {
+                    stream.discontinuity();
+                }
+                if is_new_format {
+                    stream.publish(init(formats.next().unwrap()));
+                }
+                stream.segment(parts);
+            }
+            stream.parts(open_parts);
+            let text = text(&stream, &STYLE);
+            for line in text.lines() {
+                let uri = match line.split_once("URI=\"") {
+                    Some((_, rest)) => rest.split('"').next().unwrap(),
+                    None if line.starts_with('#') => continue,
+                    None => line,
+                };
+                let request = Request::parse("GET", &format!("/{uri}"), None, &routes).unwrap();
+                let decision = decide(&request, &stream.origin, Nanos(0));
+                if line.starts_with("#EXT-X-PRELOAD-HINT") {
+                    prop_assert!(matches!(decision, Decision::Wait { .. }), "{line}: {decision:?}");
+                } else {
+                    let is_media = matches!(
+                        &decision,
+                        Decision::Reply(Reply { content: Content::Media(chunks), .. }) if !chunks.is_empty()
+                    );
+                    prop_assert!(is_media, "{line}: {decision:?}");
+                }
+            }
+        }
+    }
+}

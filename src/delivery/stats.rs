@@ -1,0 +1,255 @@
+//! The figures of a running server, and their JSON at `/stats.json`.
+//!
+//! Belongs here: what is counted and how it is called. Does not: the counting (`http/`), GStreamer's view of it
+//! (`sink/`).
+
+use serde_json::{Value, json};
+
+use crate::origin::Origin;
+use crate::origin::window::LiveEdge;
+use crate::time::Nanos;
+
+/// A snapshot of everything counted since the server started.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// What is published; one entry a track.
+    pub tracks: Vec<TrackStats>,
+    /// The newest part.
+    pub edge: Option<LiveEdge>,
+    /// Visible changes of the playlist.
+    pub version: u64,
+    /// Whether the stream is over.
+    pub is_ended: bool,
+    /// Who is there.
+    pub clients: ClientStats,
+    /// What was refused.
+    pub refusals: RefusalStats,
+    /// What travelled.
+    pub bytes: ByteStats,
+    /// How long things took.
+    pub delays: DelayStats,
+    /// Publications that broke the protocol.
+    pub violations: u64,
+}
+
+/// One track.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrackStats {
+    /// RFC 6381 codec string.
+    pub codec: String,
+    /// Width and height in pixels, when it is video.
+    pub resolution: Option<(u32, u32)>,
+    /// Parts published.
+    pub parts: u64,
+    /// Segments published.
+    pub segments: u64,
+}
+
+/// Connections and requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientStats {
+    /// Open now.
+    pub connections: u32,
+    /// Accepted since the start.
+    pub accepted: u64,
+    /// Turned away at the connection cap.
+    pub turned_away: u64,
+    /// Requests read since the start.
+    pub requests: u64,
+    /// Requests waiting now.
+    pub parked: u32,
+    /// Requests whose client went away while they waited.
+    pub abandoned: u64,
+    /// Connections whose task panicked; each is a bug in this server.
+    pub panics: u64,
+}
+
+/// Refused requests by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RefusalStats {
+    /// 400: malformed, or too far ahead.
+    pub bad_request: u64,
+    /// 404.
+    pub not_found: u64,
+    /// 503: nothing came in time, or the server stops.
+    pub unavailable: u64,
+    /// 405, 413 and what else there is.
+    pub other: u64,
+}
+
+impl RefusalStats {
+    /// Counts one refusal.
+    pub fn count(&mut self, status: u16) {
+        match status {
+            400 => self.bad_request += 1,
+            404 => self.not_found += 1,
+            503 => self.unavailable += 1,
+            _ => self.other += 1,
+        }
+    }
+}
+
+/// Payload bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByteStats {
+    /// Published by the sink since the start.
+    pub published: u64,
+    /// Handed out in bodies since the start.
+    pub sent: u64,
+    /// Of media, held in memory now.
+    pub kept: u64,
+}
+
+/// Delays, each over all parts since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DelayStats {
+    /// From the streaming thread's call to the moment waiters are woken.
+    pub handover: Delay,
+    /// From a part's first frame's capture to the moment it can be fetched; its own duration included.
+    pub capture_to_publish: Delay,
+}
+
+/// One kind of delay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delay {
+    /// How often it was measured.
+    pub count: u64,
+    /// The last one.
+    pub last: Nanos,
+    /// The greatest one.
+    pub max: Nanos,
+    total: Nanos,
+}
+
+impl Delay {
+    /// Takes in one measurement.
+    pub fn record(&mut self, delay: Nanos) {
+        self.count += 1;
+        self.last = delay;
+        self.max = self.max.max(delay);
+        self.total = self.total + delay;
+    }
+
+    /// The average; zero when there is none.
+    pub fn mean(&self) -> Nanos {
+        Nanos(
+            i64::try_from(self.count)
+                .ok()
+                .and_then(|count| self.total.0.checked_div(count))
+                .unwrap_or(0),
+        )
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "count": self.count,
+            "last_ms": millis(self.last),
+            "mean_ms": millis(self.mean()),
+            "max_ms": millis(self.max),
+        })
+    }
+}
+
+impl Stats {
+    /// Takes over what can be read off the origin.
+    pub fn observe(&mut self, origin: &Origin) {
+        let window = origin.window();
+        self.edge = window.edge();
+        self.version = window.version().0;
+        self.is_ended = window.is_ended();
+        self.bytes.kept = window
+            .kept()
+            .chain(window.open())
+            .map(|segment| segment.size() as u64)
+            .sum();
+    }
+
+    /// Renders `/stats.json`.
+    pub fn render(&self) -> String {
+        let tracks: Vec<Value> = self
+            .tracks
+            .iter()
+            .map(|track| {
+                json!({
+                    "codec": track.codec,
+                    "width": track.resolution.map(|(width, _)| width),
+                    "height": track.resolution.map(|(_, height)| height),
+                    "parts": track.parts,
+                    "segments": track.segments,
+                })
+            })
+            .collect();
+        json!({
+            "tracks": tracks,
+            "edge": self.edge.map(|edge| json!({ "msn": edge.msn.0, "part": edge.part.0 })),
+            "version": self.version,
+            "ended": self.is_ended,
+            "clients": {
+                "connections": self.clients.connections,
+                "accepted": self.clients.accepted,
+                "turned_away": self.clients.turned_away,
+                "requests": self.clients.requests,
+                "parked": self.clients.parked,
+                "abandoned": self.clients.abandoned,
+                "panics": self.clients.panics,
+            },
+            "refusals": {
+                "bad_request": self.refusals.bad_request,
+                "not_found": self.refusals.not_found,
+                "unavailable": self.refusals.unavailable,
+                "other": self.refusals.other,
+            },
+            "bytes": {
+                "published": self.bytes.published,
+                "sent": self.bytes.sent,
+                "kept": self.bytes.kept,
+            },
+            "delays": {
+                "handover": self.delays.handover.json(),
+                "capture_to_publish": self.delays.capture_to_publish.json(),
+            },
+            "violations": self.violations,
+        })
+        .to_string()
+    }
+}
+
+fn millis(span: Nanos) -> f64 {
+    span.0 as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::origin::fixture::Stream;
+
+    #[test]
+    fn the_document_has_every_figure() {
+        let mut stream = Stream::with_segments(1);
+        stream.part();
+        let mut stats = Stats::default();
+        stats.observe(&stream.origin);
+        stats.refusals.count(404);
+        stats.refusals.count(405);
+        stats.delays.handover.record(Nanos::from_millis(1));
+        stats.delays.handover.record(Nanos::from_millis(3));
+        stats.tracks.push(TrackStats {
+            codec: "avc1.64001f".to_owned(),
+            resolution: Some((1280, 720)),
+            parts: 6,
+            segments: 1,
+        });
+        let document: Value = serde_json::from_str(&stats.render()).unwrap();
+        assert_eq!(document["edge"], json!({ "msn": 1, "part": 0 }));
+        assert_eq!(document["version"], 2);
+        assert_eq!(document["tracks"][0]["width"], 1280);
+        assert_eq!(document["bytes"]["kept"], 6 * 8);
+        assert_eq!(document["refusals"]["not_found"], 1);
+        assert_eq!(document["refusals"]["other"], 1);
+        assert_eq!(
+            document["delays"]["handover"],
+            json!({ "count": 2, "last_ms": 3.0, "mean_ms": 2.0, "max_ms": 3.0 })
+        );
+        assert_eq!(document["delays"]["capture_to_publish"]["mean_ms"], 0.0);
+    }
+}

@@ -1,0 +1,86 @@
+//! `/timestamps.json`: when each segment and part came to be, for tools that measure delay.
+//!
+//! Belongs here: the JSON, whose keys existing tools know. Does not: taking the times (`http/` reads the clock).
+
+use serde_json::{Map, Value, json};
+
+use crate::origin::Origin;
+use crate::origin::name::MediaName;
+use crate::time::UnixTime;
+
+/// Renders the document. `now` is its `timestamp`; all times are Unix time in nanoseconds.
+///
+/// It covers the newest `max_files` segments; what the file lists can also be fetched.
+pub fn render(origin: &Origin, max_files: usize, now: UnixTime) -> String {
+    let window = origin.window();
+    let mut segments = Map::new();
+    let mut parts = Map::new();
+    let mut captured = Map::new();
+    let kept = window.kept();
+    let skipped = kept.len().saturating_sub(max_files);
+    for segment in kept.skip(skipped).chain(window.open()) {
+        if let Some(completed) = segment.completed {
+            let name = MediaName::Segment(segment.msn).to_string();
+            captured.insert(name.clone(), Value::from(segment.captured().0));
+            segments.insert(name, Value::from(completed.0));
+        }
+        for part in &segment.parts {
+            let name = MediaName::Part(part.number).to_string();
+            captured.insert(name.clone(), Value::from(part.captured.0));
+            parts.insert(name, Value::from(part.published.0));
+        }
+    }
+    json!({
+        "segments": segments,
+        "parts": parts,
+        "timestamp": now.0,
+        "version": window.version().0,
+        "captured": captured,
+    })
+    .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::origin::fixture::{CONSTANTS, SETTINGS, START, Stream};
+    use crate::time::Nanos;
+
+    #[test]
+    fn names_and_unix_nanoseconds() {
+        let mut stream = Stream::new(SETTINGS, CONSTANTS);
+        stream.segment(2);
+        stream.part();
+        let at = |millis| (START + Nanos::from_millis(millis)).0;
+        let text = render(&stream.origin, 5, START + Nanos::from_seconds(9));
+        assert_eq!(
+            serde_json::from_str::<Value>(&text).unwrap(),
+            json!({
+                "segments": { "segment_00000.m4s": at(400) },
+                "parts": {
+                    "part_00000.m4s": at(200),
+                    "part_00001.m4s": at(400),
+                    "part_00002.m4s": at(600),
+                },
+                "captured": {
+                    "segment_00000.m4s": at(0),
+                    "part_00000.m4s": at(0),
+                    "part_00001.m4s": at(200),
+                    "part_00002.m4s": at(400),
+                },
+                "timestamp": at(9000),
+                "version": 2,
+            })
+        );
+    }
+
+    #[test]
+    fn only_the_newest_segments() {
+        let text = render(&Stream::with_segments(20).origin, 5, START);
+        let document: Value = serde_json::from_str(&text).unwrap();
+        let names: Vec<&String> = document["segments"].as_object().unwrap().keys().collect();
+        assert_eq!(names.len(), 5);
+        assert!(document["segments"]["segment_00019.m4s"].is_i64());
+        assert_eq!(document["parts"].as_object().unwrap().len(), 25);
+    }
+}

@@ -1,0 +1,151 @@
+//! One client: accepted or turned away, its requests read and answered in order.
+//!
+//! Belongs here: the life of a socket. Does not: which request gets which answer (`delivery/`), limits (`limits`).
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::limits::{self, SteadyStream};
+use super::live::{Connected, Live, TurnedAway};
+use super::respond::{self, Chunks};
+use super::server::Report;
+use crate::delivery::Request;
+
+/// How long accepting rests when the system has no descriptor or memory for a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The least time between two warnings about that.
+const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long a client that is turned away may take to read why.
+const TURN_AWAY_GRACE: Duration = Duration::from_secs(1);
+
+/// Accepts connections for ever, at most `max_connections` at a time. An error in accepting is survived.
+pub(super) async fn accept(
+    live: &Rc<Live>,
+    listener: TcpListener,
+    max_connections: u32,
+) -> Infallible {
+    let mut last_warning: Option<Instant> = None;
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) if is_of_one_client(&error) => continue,
+            Err(error) => {
+                let now = Instant::now();
+                if last_warning.is_none_or(|last| now - last >= ACCEPT_WARNING_INTERVAL) {
+                    last_warning = Some(now);
+                    live.report(Report::Warning(format!(
+                        "cannot accept HTTP connections: {error}"
+                    )));
+                }
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        limits::tune(&stream);
+        if let Some(connected) = live.admit(max_connections) {
+            tokio::task::spawn_local(serve(Rc::clone(live), stream, connected));
+        } else if let Some(turned_away) = live.turn_away(limits::MAX_TURNING_AWAY) {
+            let answer = respond::no_room(live.cors());
+            tokio::task::spawn_local(turn_away(stream, answer, turned_away));
+        }
+    }
+}
+
+/// The client hung up before it was accepted; the listener is well.
+fn is_of_one_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+async fn serve(live: Rc<Live>, stream: TcpStream, _connected: Connected) {
+    let mut stopping = live.stopping();
+    let service = service_fn(|request| answer(&live, request));
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            // Runs while a request head is awaited or read, so it ends idle connections too; not while one is parked.
+            .header_read_timeout(limits::HEADER_READ_TIMEOUT)
+            .max_headers(limits::MAX_HEADERS)
+            .max_buf_size(limits::MAX_HEADER_BYTES)
+            .serve_connection(
+                TokioIo::new(SteadyStream::new(stream, limits::PROGRESS_PERIOD)),
+                service
+            )
+    );
+    // What goes wrong here is the client's affair: it went away, sent garbage (hyper has answered that) or stalled.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = stopping.wait_for(|is_stopping| *is_stopping) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
+}
+
+async fn answer(
+    live: &Live,
+    request: hyper::Request<Incoming>,
+) -> Result<hyper::Response<Chunks>, Infallible> {
+    live.stats().clients.requests += 1;
+    if let Err(refusal) = limits::check(&request) {
+        // What follows on this connection may be a body: it cannot be told from a request.
+        return Ok(respond::refuse_and_close(live, &refusal));
+    }
+    let (method, uri) = (request.method().as_str(), request.uri());
+    #[cfg(test)]
+    assert_ne!(uri.query(), Some("panic-for-test"), "asked to");
+    let settled = match Request::parse(method, uri.path(), uri.query(), live.routes()) {
+        Ok(request) => live.settle(&request).await,
+        Err(refusal) => Err(refusal),
+    };
+    let is_head = method == "HEAD";
+    Ok(match settled {
+        Ok(reply) => respond::reply(live, reply, is_head),
+        Err(refusal) if live.is_stopping() => respond::refuse_and_close(live, &refusal),
+        Err(refusal) => respond::refuse(live, &refusal),
+    })
+}
+
+/// Says that there is no room, then listens a moment: closing with a request unread would reset the connection before
+/// the client has the answer.
+async fn turn_away(stream: TcpStream, answer: Vec<u8>, _turned_away: TurnedAway) {
+    let exchange = async {
+        let mut rest = &answer[..];
+        while !rest.is_empty() {
+            stream.writable().await?;
+            match stream.try_write(rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        SockRef::from(&stream).shutdown(std::net::Shutdown::Write)?;
+        let mut ignored = [0; 1024];
+        loop {
+            stream.readable().await?;
+            match stream.try_read(&mut ignored) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    let _ = timeout(TURN_AWAY_GRACE, exchange).await;
+}

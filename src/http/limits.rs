@@ -1,0 +1,257 @@
+//! What one client may take: time, headers, memory, descriptors.
+//!
+//! Belongs here: limits and how they are held. Does not: limits the protocol sets, such as how long a reload is held
+//! (`delivery/decision`).
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use hyper::{Request, Version};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+use crate::delivery::Refusal;
+
+/// From the end of one answer, or the start of the connection, to the end of the next request's head.
+pub(super) const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Header lines of a request.
+pub(super) const MAX_HEADERS: usize = 64;
+
+/// Bytes of a request's head.
+pub(super) const MAX_HEADER_BYTES: usize = 16 * 1024;
+
+/// Connections that are being told at one time that there is no room; further ones are closed without a word.
+pub(super) const MAX_TURNING_AWAY: u32 = 64;
+
+/// How long sent bytes may go without an acknowledgement before the kernel gives the connection up.
+const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A client that has bytes waiting for it must take [`MIN_PROGRESS_BYTES`] in this time.
+pub(super) const PROGRESS_PERIOD: Duration = Duration::from_secs(10);
+
+/// 13 kbit/s over [`PROGRESS_PERIOD`]: nobody watches at that rate.
+const MIN_PROGRESS_BYTES: usize = 16 * 1024;
+
+/// Connections served when nothing says how many descriptors there are.
+const MAX_CONNECTIONS_WITHOUT_LIMIT: u32 = 65_536;
+
+/// The connection cap: what was asked for, or three quarters of the soft descriptor limit. The rest is for the host
+/// process, which has files and sockets of its own.
+pub(super) fn max_connections(configured: Option<u32>) -> u32 {
+    let limit = configured.unwrap_or_else(|| {
+        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let share = descriptors.map_or(u64::MAX, |count| count / 4 * 3);
+        u32::try_from(share).map_or(MAX_CONNECTIONS_WITHOUT_LIMIT, |share| {
+            share.min(MAX_CONNECTIONS_WITHOUT_LIMIT)
+        })
+    });
+    limit.max(1)
+}
+
+/// Sets the options of an accepted socket. An option the system does not have is no reason to turn a client away.
+pub(super) fn tune(stream: &TcpStream) {
+    // Rule HT-12: a released reload is one small write that must not wait for an acknowledgement.
+    let _ = stream.set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT));
+}
+
+/// What hyper lets through and this server does not: no Host (RFC 9112 3.2), or a body.
+pub(super) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let headers = request.headers();
+    let mut hosts = headers.get_all(HOST).iter();
+    if request.version() == Version::HTTP_11 && hosts.next().is_none() {
+        return Err(Refusal::bad_request("no Host header"));
+    }
+    if hosts.next().is_some() {
+        return Err(Refusal::bad_request("more than one Host header"));
+    }
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return Err(Refusal::bad_request("requests here have no body"));
+    }
+    // hyper has refused lengths that are no number, or several that differ.
+    if headers
+        .get_all(CONTENT_LENGTH)
+        .iter()
+        .any(|length| length.as_bytes().iter().any(|byte| *byte != b'0'))
+    {
+        return Err(Refusal::new(413, "requests here have no body"));
+    }
+    Ok(())
+}
+
+/// A socket that gives up on a client which takes its bytes too slowly, or not at all, so that it cannot hold parts in
+/// memory for ever.
+pub(super) struct SteadyStream {
+    stream: TcpStream,
+    period: Duration,
+    /// Set from the first write the kernel had no room for until everything is written.
+    backlog: Option<Backlog>,
+}
+
+struct Backlog {
+    /// The end of the current period.
+    deadline: Pin<Box<Sleep>>,
+    /// Bytes taken in the current period.
+    taken: usize,
+}
+
+impl SteadyStream {
+    /// `period`: [`PROGRESS_PERIOD`], but in tests.
+    pub(super) fn new(stream: TcpStream, period: Duration) -> Self {
+        Self {
+            stream,
+            period,
+            backlog: None,
+        }
+    }
+
+    fn judge(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = written
+            && let Some(backlog) = &mut self.backlog
+        {
+            backlog.taken += count;
+        }
+        if written.is_ready() {
+            return written;
+        }
+        let backlog = self.backlog.get_or_insert_with(|| Backlog {
+            deadline: Box::pin(sleep(self.period)),
+            taken: 0,
+        });
+        loop {
+            ready!(backlog.deadline.as_mut().poll(cx));
+            if backlog.taken < MIN_PROGRESS_BYTES {
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the client takes its bytes too slowly",
+                )));
+            }
+            *backlog = Backlog {
+                deadline: Box::pin(sleep(self.period)),
+                taken: 0,
+            };
+        }
+    }
+}
+
+impl AsyncRead for SteadyStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for SteadyStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.judge(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.judge(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Only called once everything was written.
+        self.backlog = None;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::net::TcpListener;
+
+    /// Writes 64 MB, more than kernels queue, to a client that takes `bytes_per_read` at a time, or nothing at all.
+    fn write_to_client(bytes_per_read: Option<usize>) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap());
+            let (client, accepted) = tokio::join!(client, listener.accept());
+            let (client, accepted) = (client.unwrap(), accepted.unwrap().0);
+            let write = async {
+                let mut stream = SteadyStream::new(accepted, Duration::from_millis(50));
+                let chunk = vec![0; 1 << 20];
+                let mut left = 64 * chunk.len();
+                while left > 0 {
+                    let wanted = &chunk[..chunk.len().min(left)];
+                    left -= poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, wanted)).await?;
+                }
+                poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx)).await
+            };
+            let read = async {
+                let Some(size) = bytes_per_read else {
+                    return std::future::pending().await;
+                };
+                let mut buffer = vec![0; size];
+                loop {
+                    client.readable().await.unwrap();
+                    let _ = client.try_read(&mut buffer);
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                written = write => written,
+                () = read => unreachable!("reads for ever"),
+            }
+        })
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_is_given_up() {
+        let error = write_to_client(None).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_client_that_takes_its_time_is_served() {
+        write_to_client(Some(256 * 1024)).unwrap();
+    }
+
+    #[test]
+    fn the_cap_leaves_descriptors_for_others() {
+        assert_eq!(max_connections(Some(7)), 7);
+        assert_eq!(max_connections(Some(0)), 1);
+        let automatic = u64::from(max_connections(None));
+        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        assert!(descriptors.is_none_or(|count| automatic < count));
+    }
+}

@@ -1,0 +1,306 @@
+//! The server as the sink sees it: bind, start, publish, stop.
+//!
+//! Belongs here: the thread, its runtime, the road of a publication to the origin and its end.
+//! Does not: connections (`connection`), what the thread shares among them (`live`).
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the edge: reads the clocks that everything behind it is told"
+)]
+
+use std::any::Any;
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::mpsc;
+
+use super::connection;
+use super::limits;
+use super::live::Live;
+use crate::delivery::stats::Stats;
+use crate::origin::event::Event;
+use crate::origin::media::{Publication, RunId};
+use crate::time::{Nanos, UnixTime};
+
+/// The name of the thread, as debuggers and `top -H` show it.
+const THREAD_NAME: &str = "llhls-http";
+
+/// Connections the kernel queues before they are accepted: an audience that arrives at once.
+const BACKLOG: i32 = 1024;
+
+/// Publications applied before viewers have their turn, however fast the sink makes them.
+const MAX_BATCH: usize = 32;
+
+/// How long answers may still be on their way once the server stops.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+
+/// What a server needs to know; fixed while it runs.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// The folder of this run's media.
+    pub run: RunId,
+    /// The entry URL is `/<playlist_name>`.
+    pub playlist_name: String,
+    /// Absolute base put before media URIs; `None` leaves them relative.
+    pub public_url: Option<String>,
+    /// Access-Control-Allow-Origin: `*`, one origin, or empty for none.
+    pub cors_origin: String,
+    /// Connections served at once; `None` follows the soft descriptor limit.
+    pub max_connections: Option<u32>,
+    /// Complete segments a playlist lists.
+    pub playlist_length: u32,
+    /// Complete segments kept.
+    pub max_files: u32,
+    /// PART-HOLD-BACK as a multiple of PART-TARGET.
+    pub part_hold_back: f64,
+}
+
+/// What the server tells the sink, from the thread `llhls-http`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Report {
+    /// A publication was applied.
+    Event(Event),
+    /// The thread is dead and nobody is served any more.
+    Failed(String),
+    /// Something is wrong and the server goes on.
+    Warning(String),
+}
+
+/// Why a listener could not be had. Its text names host and port.
+#[derive(Debug)]
+pub struct BindError {
+    host: String,
+    port: u16,
+    source: io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, source } = self;
+        write!(f, "cannot listen on host {host}, port {port}: {source}")
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Listens on the first address `host` stands for that can be had. `host` is a name or an address, IPv6 with or
+/// without brackets; port 0 picks a free one.
+pub fn bind(host: &str, port: u16) -> Result<TcpListener, BindError> {
+    let failed = |source| BindError {
+        host: host.to_owned(),
+        port,
+        source,
+    };
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(host);
+    let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in (bare, port).to_socket_addrs().map_err(failed)? {
+        match listen(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last_error = error,
+        }
+    }
+    Err(failed(last_error))
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    // A run that follows another on the same port must not wait for the old connections' TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A running server. Dropping it stops it.
+pub struct Server {
+    messages: mpsc::UnboundedSender<Message>,
+    stats: Arc<Mutex<Stats>>,
+    /// `None` once it was joined.
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Message {
+    Publish(Publication, Instant),
+    Stop,
+    #[cfg(test)]
+    Panic,
+}
+
+impl Server {
+    /// Starts serving on a listener from [`bind`].
+    ///
+    /// `report` is called on the server's thread and must neither block nor call [`Server::stop`]. Fails when the
+    /// config holds something no header or playlist can carry, or the system has no resources for a thread.
+    pub fn start(
+        listener: TcpListener,
+        config: ServerConfig,
+        report: Box<dyn Fn(Report) + Send>,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()?;
+        let stats = Arc::new(Mutex::new(Stats::default()));
+        let max_connections = limits::max_connections(config.max_connections);
+        let settings = super::live::LiveSettings::new(config)?;
+        let (messages, inbox) = mpsc::unbounded_channel();
+
+        let thread = std::thread::Builder::new()
+            .name(THREAD_NAME.to_owned())
+            .spawn({
+                let stats = Arc::clone(&stats);
+                move || {
+                    let report: Rc<dyn Fn(Report)> = Rc::from(report as Box<dyn Fn(Report)>);
+                    let outcome = catch_unwind(AssertUnwindSafe(|| {
+                        let live = Rc::new(Live::new(settings, stats, Rc::clone(&report)));
+                        let tasks = tokio::task::LocalSet::new();
+                        runtime.block_on(tasks.run_until(run(
+                            live,
+                            listener,
+                            max_connections,
+                            inbox,
+                        )))
+                    }));
+                    let failure = match outcome {
+                        Ok(Ok(())) => return,
+                        Ok(Err(error)) => format!("the HTTP server cannot listen: {error}"),
+                        Err(panic) => {
+                            format!("the HTTP server panicked: {}", panic_text(panic.as_ref()))
+                        }
+                    };
+                    // A reporter that panics itself has nobody left to tell.
+                    let _ = catch_unwind(AssertUnwindSafe(|| report(Report::Failed(failure))));
+                }
+            })?;
+        Ok(Self {
+            messages,
+            stats,
+            thread: Some(thread),
+        })
+    }
+
+    /// Hands a publication over and returns: never blocks, whatever the audience does. After the thread failed it
+    /// does nothing; [`Report::Failed`] has told.
+    pub fn publish(&self, publication: Publication) {
+        let _ = self
+            .messages
+            .send(Message::Publish(publication, Instant::now()));
+    }
+
+    /// The figures of this moment, from any thread.
+    pub fn stats(&self) -> Stats {
+        self.stats
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Answers every parked request with 503, closes all sockets and joins the thread: about a second at most.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.messages.send(Message::Stop);
+        if let Some(thread) = self.thread.take() {
+            // Panics were caught and reported inside.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}
+
+/// The life of the thread.
+async fn run(
+    live: Rc<Live>,
+    listener: TcpListener,
+    max_connections: u32,
+    inbox: mpsc::UnboundedReceiver<Message>,
+) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    // Both run in this one task, not in tasks of their own: a panic in either must end the thread and be reported,
+    // not leave a server that has gone deaf.
+    tokio::select! {
+        biased;
+        () = apply(&live, inbox) => {}
+        never = connection::accept(&live, listener, max_connections) => match never {},
+    }
+    live.stop();
+    // Those that do not take their answer are cut off.
+    let _ = tokio::time::timeout(STOP_GRACE, live.all_gone()).await;
+    Ok(())
+}
+
+/// Applies publications in order until the server is to stop.
+async fn apply(live: &Live, mut inbox: mpsc::UnboundedReceiver<Message>) {
+    let mut events = Vec::new();
+    let mut is_stopping = false;
+    while !is_stopping && let Some(first) = inbox.recv().await {
+        // What came together becomes visible together: a part and the end of its segment are one change.
+        let mut next = Some(first);
+        let mut room = MAX_BATCH;
+        while let Some(message) = next {
+            match message {
+                Message::Publish(publication, sent) => {
+                    let now = UnixTime::from_system(SystemTime::now());
+                    let handover =
+                        Nanos(i64::try_from(sent.elapsed().as_nanos()).unwrap_or(i64::MAX));
+                    events.extend(live.publish(publication, now, handover));
+                }
+                Message::Stop => is_stopping = true,
+                #[cfg(test)]
+                Message::Panic => panic!("asked to"),
+            }
+            room -= 1;
+            next = (room > 0).then(|| inbox.try_recv().ok()).flatten();
+        }
+        live.wake();
+        // Viewers first: the waiters run before the sink is told.
+        tokio::task::yield_now().await;
+        for event in events.drain(..) {
+            live.report(Report::Event(event));
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+#[cfg(test)]
+impl Server {
+    /// Makes the thread panic, to see that somebody notices.
+    pub(super) fn panic(&self) {
+        let _ = self.messages.send(Message::Panic);
+    }
+}

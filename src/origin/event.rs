@@ -1,0 +1,141 @@
+//! What applying a publication brought about, for bus messages, logs and figures.
+//!
+//! Belongs here: plain values that own their text, so that they can cross a thread.
+//! Does not: how a bus message looks (`sink/`).
+
+use std::fmt;
+
+use super::media::{Msn, PartNumber};
+use crate::time::{MediaTime, UnixTime};
+
+/// Something that became true with a publication.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// An init section can be fetched.
+    InitPublished {
+        /// Bare file name.
+        name: String,
+        /// RFC 6381 codec string.
+        codec: String,
+        /// Width and height in pixels, when it is video.
+        resolution: Option<(u32, u32)>,
+        /// Bytes.
+        size: usize,
+    },
+    /// A segment will be listed behind EXT-X-DISCONTINUITY; comes just before its first part.
+    Discontinuity {
+        /// Bare file name of the segment that opens the new sequence of timestamps.
+        segment: String,
+        /// Its number.
+        msn: Msn,
+        /// Its PROGRAM-DATE-TIME.
+        program_date_time: UnixTime,
+    },
+    /// A part can be fetched.
+    PartPublished {
+        /// Bare file name.
+        name: String,
+        /// Its running number.
+        number: PartNumber,
+        /// Bare file name of the segment it belongs to.
+        segment: String,
+        /// Bytes.
+        size: usize,
+        /// Sum of its samples' durations.
+        duration: MediaTime,
+        /// When its first sample was captured.
+        captured: UnixTime,
+        /// When it could first be fetched.
+        published: UnixTime,
+        /// Whether it holds an independent frame.
+        is_independent: bool,
+    },
+    /// A segment is complete and can be fetched.
+    SegmentPublished {
+        /// Bare file name.
+        name: String,
+        /// Its number.
+        msn: Msn,
+        /// Bytes.
+        size: usize,
+        /// Sum of its parts' durations.
+        duration: MediaTime,
+        /// PROGRAM-DATE-TIME of its first sample.
+        program_date_time: UnixTime,
+        /// When its first sample was captured.
+        captured: UnixTime,
+        /// When it was complete.
+        published: UnixTime,
+        /// How many parts it has.
+        parts: usize,
+    },
+    /// The first playlist can be read; the constants are fixed from here on.
+    PlaylistStarted,
+    /// The stream is over.
+    Ended,
+    /// A publication broke the protocol.
+    Violation(Violation),
+}
+
+/// What was wrong with a publication, and what was done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// A part without an init section before it; ignored.
+    PartBeforeInit,
+    /// A part whose duration is not positive; ignored.
+    PartWithoutDuration,
+    /// A part counted in other ticks than the parts before it in its segment; ignored.
+    TimescaleInsideSegment,
+    /// A discontinuity within a segment, which no tag can say; the part is published without it.
+    DiscontinuityInsideSegment,
+    /// An init section while a segment is open: its MAP would come after parts (rule PL-20); ignored.
+    InitInsideSegment,
+    /// A segment end without a part since the last one; ignored.
+    EmptySegment,
+    /// Constants that come a second time with other values; ignored (rules PL-09, PL-17).
+    ConstantsChanged,
+    /// Constants no playlist can carry: a target of no length; ignored.
+    ConstantsWithoutLength,
+    /// A part longer than PART-TARGET; published, its DURATION is written as PART-TARGET (rule PL-15).
+    PartLongerThanTarget(PartNumber),
+    /// A segment longer than TARGETDURATION allows; published (rule PL-08).
+    SegmentLongerThanTarget(Msn),
+    /// Anything after the end of the stream; ignored.
+    AfterEnd,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PartBeforeInit => {
+                f.write_str("a part came before any init section and was dropped")
+            }
+            Self::PartWithoutDuration => f.write_str("a part without duration was dropped"),
+            Self::TimescaleInsideSegment => {
+                f.write_str("a part changed the timescale inside a segment and was dropped")
+            }
+            Self::DiscontinuityInsideSegment => {
+                f.write_str("a discontinuity inside a segment was not signalled")
+            }
+            Self::InitInsideSegment => {
+                f.write_str("an init section came inside a segment and was dropped")
+            }
+            Self::EmptySegment => f.write_str("a segment ended without a part"),
+            Self::ConstantsChanged => {
+                f.write_str("playlist constants came a second time and were dropped")
+            }
+            Self::ConstantsWithoutLength => {
+                f.write_str("playlist constants without length were dropped")
+            }
+            Self::PartLongerThanTarget(number) => {
+                write!(f, "part {} is longer than PART-TARGET", number.0)
+            }
+            Self::SegmentLongerThanTarget(msn) => {
+                write!(f, "segment {} is longer than TARGETDURATION", msn.0)
+            }
+            Self::AfterEnd => f.write_str("something was published after the end of the stream"),
+        }
+    }
+}
+
+impl std::error::Error for Violation {}

@@ -1,0 +1,876 @@
+//! The live window of one rendition: which segments and parts exist, which of them the playlist lists, which can
+//! still be fetched.
+//!
+//! Belongs here: numbering, the order of publications, removal from the playlist and from memory.
+//! Does not: the text of a playlist (`delivery/playlist`), when a blocked request may go (`delivery`).
+//! Called by [`super::Origin`], which owns one.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::event::{Event, Violation};
+use super::media::{Constants, InitSection, Msn, NewPart, PartIndex, PartNumber, Publication};
+use super::name::{InitNumber, MediaName};
+use crate::time::{MediaTime, Nanos, UnixTime};
+
+/// Whole target durations that stay listed whatever is removed (rule PL-12).
+const MIN_LISTED_TARGET_DURATIONS: i64 = 3;
+
+/// Part tags further than this from the end of the playlist are dropped (rule PL-36), and parts stay fetchable for as
+/// long after that (rule PL-37).
+const PART_TARGET_DURATIONS: i64 = 3;
+
+/// How much a window lists and keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowSettings {
+    /// Complete segments a playlist lists; more of them while they are short (rule PL-12).
+    pub playlist_length: usize,
+    /// Complete segments kept in memory; never less than twice what the playlist lists (rules PL-37, PL-38).
+    pub max_files: usize,
+}
+
+/// The newest part, by the numbers a player asks with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LiveEdge {
+    /// The segment it is in.
+    pub msn: Msn,
+    /// Its place there.
+    pub part: PartIndex,
+}
+
+/// Counts visible changes of the playlist. 0: there is no playlist yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u64);
+
+/// A part with its place in the window.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its running number, and so its name.
+    pub number: PartNumber,
+    /// `moof` and `mdat`.
+    pub bytes: Bytes,
+    /// Sum of its samples' durations.
+    pub duration: MediaTime,
+    /// Whether it holds an independent frame.
+    pub is_independent: bool,
+    /// When its first sample was captured.
+    pub captured: UnixTime,
+    /// When it could first be fetched.
+    pub published: UnixTime,
+}
+
+/// A run of parts; its bytes are theirs, in order (rule MR-05).
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// Its number, and so its name.
+    pub msn: Msn,
+    /// Never empty.
+    pub parts: Vec<Part>,
+    /// The init section it needs.
+    pub init: InitNumber,
+    /// Whether EXT-X-DISCONTINUITY stands before it.
+    pub is_discontinuity: bool,
+    /// Of its first part.
+    pub program_date_time: UnixTime,
+    /// Sum of its parts' durations.
+    pub duration: MediaTime,
+    /// When it was complete; `None` while parts may still be appended.
+    pub completed: Option<UnixTime>,
+}
+
+impl Segment {
+    /// Bytes of all parts together.
+    pub fn size(&self) -> usize {
+        self.parts.iter().map(|part| part.bytes.len()).sum()
+    }
+
+    /// When its first sample was captured.
+    pub fn captured(&self) -> UnixTime {
+        self.parts
+            .first()
+            .map_or(self.program_date_time, |part| part.captured)
+    }
+}
+
+/// Everything published that can still be asked for.
+#[derive(Debug)]
+pub struct LiveWindow {
+    settings: WindowSettings,
+    /// Oldest first; the last one is what the next segment needs.
+    inits: VecDeque<(InitNumber, InitSection)>,
+    next_init: InitNumber,
+    /// Complete segments in memory, oldest first; the listed ones are at the back.
+    segments: VecDeque<Segment>,
+    /// The segment parts are appended to; `None` between a segment's end and the next part.
+    open: Option<Segment>,
+    next_msn: Msn,
+    next_part: PartNumber,
+    /// The oldest segment the playlist lists.
+    first_listed: Msn,
+    /// DISCONTINUITY tags that left the playlist (rule PL-39).
+    discontinuity_sequence: u64,
+    /// Set with the first segment; a playlist exists from then on.
+    constants: Option<Constants>,
+    /// The oldest segment whose parts may be listed.
+    first_with_parts: Msn,
+    /// The longest playlist so far: a removed segment stays that long (rule PL-38).
+    longest_playlist: Nanos,
+    is_ended: bool,
+    version: Version,
+}
+
+impl LiveWindow {
+    /// An empty window.
+    pub fn new(settings: WindowSettings) -> Self {
+        Self {
+            settings: WindowSettings {
+                playlist_length: settings.playlist_length.max(1),
+                max_files: settings.max_files,
+            },
+            inits: VecDeque::new(),
+            next_init: InitNumber(0),
+            segments: VecDeque::new(),
+            open: None,
+            next_msn: Msn(0),
+            next_part: PartNumber(0),
+            first_listed: Msn(0),
+            discontinuity_sequence: 0,
+            constants: None,
+            first_with_parts: Msn(0),
+            longest_playlist: Nanos(0),
+            is_ended: false,
+            version: Version(0),
+        }
+    }
+
+    /// Applies one publication; see [`super::Origin::publish`].
+    pub fn publish(&mut self, publication: Publication, now: UnixTime) -> Vec<Event> {
+        let mut events = Vec::new();
+        let applied = if self.is_ended {
+            Err(Violation::AfterEnd)
+        } else {
+            match publication {
+                Publication::Init(init) => self.publish_init(init, &mut events),
+                Publication::Part(part) => self.publish_part(part, now, &mut events),
+                Publication::SegmentEnd { constants } => {
+                    self.end_segment(constants, now, &mut events)
+                }
+                Publication::EndOfStream => self.end_stream(now, &mut events),
+            }
+        };
+        if let Err(violation) = applied {
+            events.push(Event::Violation(violation));
+        }
+        events
+    }
+
+    fn publish_init(
+        &mut self,
+        init: InitSection,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Violation> {
+        if self.open.is_some() {
+            return Err(Violation::InitInsideSegment);
+        }
+        // The same boxes again need no second name: players would fetch and re-open for nothing.
+        if matches!(self.inits.back(), Some((_, current)) if current.bytes == init.bytes) {
+            return Ok(());
+        }
+        let number = self.next_init;
+        self.next_init.0 += 1;
+        events.push(Event::InitPublished {
+            name: MediaName::Init(number).to_string(),
+            codec: init.codec.clone(),
+            resolution: init.resolution,
+            size: init.bytes.len(),
+        });
+        self.inits.push_back((number, init));
+        Ok(())
+    }
+
+    fn publish_part(
+        &mut self,
+        part: NewPart,
+        now: UnixTime,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Violation> {
+        let Some(&(init, _)) = self.inits.back() else {
+            return Err(Violation::PartBeforeInit);
+        };
+        if part.duration.ticks <= 0 {
+            return Err(Violation::PartWithoutDuration);
+        }
+        if let Some(open) = &self.open {
+            if open.duration.timescale != part.duration.timescale {
+                return Err(Violation::TimescaleInsideSegment);
+            }
+            if part.is_discontinuity {
+                events.push(Event::Violation(Violation::DiscontinuityInsideSegment));
+            }
+        }
+        let number = self.next_part;
+        if let Some(constants) = &self.constants
+            && part.duration.nanos() > constants.part_target.nanos()
+        {
+            events.push(Event::Violation(Violation::PartLongerThanTarget(number)));
+        }
+
+        let open = match &mut self.open {
+            Some(open) => open,
+            none => {
+                // A new format is a discontinuity whether the sink says so or not (4.4.4.3), except before anything
+                // at all was listed.
+                let is_new_format = self.segments.back().is_some_and(|last| last.init != init);
+                let is_discontinuity =
+                    (part.is_discontinuity || is_new_format) && self.next_msn != Msn(0);
+                let msn = self.next_msn;
+                if is_discontinuity {
+                    events.push(Event::Discontinuity {
+                        segment: MediaName::Segment(msn).to_string(),
+                        msn,
+                        program_date_time: part.program_date_time,
+                    });
+                }
+                none.insert(Segment {
+                    msn,
+                    parts: Vec::new(),
+                    init,
+                    is_discontinuity,
+                    program_date_time: part.program_date_time,
+                    duration: MediaTime::zero(part.duration.timescale),
+                    completed: None,
+                })
+            }
+        };
+        events.push(Event::PartPublished {
+            name: MediaName::Part(number).to_string(),
+            number,
+            segment: MediaName::Segment(open.msn).to_string(),
+            size: part.bytes.len(),
+            duration: part.duration,
+            captured: part.captured,
+            published: now,
+            is_independent: part.is_independent,
+        });
+        open.duration += part.duration;
+        open.parts.push(Part {
+            number,
+            bytes: part.bytes,
+            duration: part.duration,
+            is_independent: part.is_independent,
+            captured: part.captured,
+            published: now,
+        });
+        self.next_part.0 += 1;
+        self.bump();
+        Ok(())
+    }
+
+    fn end_segment(
+        &mut self,
+        constants: Option<Constants>,
+        now: UnixTime,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Violation> {
+        let Some(mut segment) = self.open.take() else {
+            return Err(Violation::EmptySegment);
+        };
+        segment.completed = Some(now);
+        self.next_msn.0 += 1;
+        if let Some(constants) = constants {
+            self.fix_constants(constants, segment.msn, events);
+        }
+        events.push(Event::SegmentPublished {
+            name: MediaName::Segment(segment.msn).to_string(),
+            msn: segment.msn,
+            size: segment.size(),
+            duration: segment.duration,
+            program_date_time: segment.program_date_time,
+            captured: segment.captured(),
+            published: now,
+            parts: segment.parts.len(),
+        });
+        if let Some(constants) = &self.constants
+            && segment.duration.to_units_nearest(1) > i64::from(constants.target_duration)
+        {
+            events.push(Event::Violation(Violation::SegmentLongerThanTarget(
+                segment.msn,
+            )));
+        }
+        self.segments.push_back(segment);
+        self.unlist();
+        self.evict();
+        self.bump();
+        Ok(())
+    }
+
+    fn fix_constants(&mut self, constants: Constants, msn: Msn, events: &mut Vec<Event>) {
+        if let Some(fixed) = &self.constants {
+            if *fixed != constants {
+                events.push(Event::Violation(Violation::ConstantsChanged));
+            }
+            return;
+        }
+        if constants.target_duration == 0 || constants.part_target.ticks <= 0 {
+            events.push(Event::Violation(Violation::ConstantsWithoutLength));
+            return;
+        }
+        if !constants.first_segment_has_parts {
+            self.first_with_parts = Msn(msn.0 + 1);
+        }
+        self.constants = Some(constants);
+        events.push(Event::PlaylistStarted);
+    }
+
+    fn end_stream(&mut self, now: UnixTime, events: &mut Vec<Event>) -> Result<(), Violation> {
+        // Rule PL-42: the last short segment is published before the list is closed.
+        if self.open.is_some() {
+            self.end_segment(None, now, events)?;
+        }
+        self.is_ended = true;
+        self.bump();
+        events.push(Event::Ended);
+        Ok(())
+    }
+
+    /// Takes segments off the front of the playlist.
+    fn unlist(&mut self) {
+        let Some(target_duration) = self.target_duration() else {
+            return;
+        };
+        let mut duration = duration_of(self.listed());
+        let mut count = self.listed().len();
+        self.longest_playlist = self.longest_playlist.max(duration);
+        while count > self.settings.playlist_length
+            && let Some(front) = self.segment(self.first_listed)
+        {
+            let had_tag = front.is_discontinuity;
+            let rest = Nanos(duration.0 - front.duration.nanos().0);
+            // Rule PL-12: three target durations of whole segments remain.
+            if rest.0 < target_duration.0 * MIN_LISTED_TARGET_DURATIONS {
+                break;
+            }
+            // Rule PL-39: a tag that leaves is counted.
+            self.discontinuity_sequence += u64::from(had_tag);
+            self.first_listed.0 += 1;
+            duration = rest;
+            count -= 1;
+        }
+    }
+
+    /// Lets go of segments no player can still be after, counting in media time: a wall clock may jump.
+    fn evict(&mut self) {
+        let Some(target_duration) = self.target_duration() else {
+            // Nothing was ever listed; only memory counts.
+            while self.segments.len() > self.settings.max_files.max(1) {
+                self.segments.pop_front();
+                self.first_listed.0 += 1;
+            }
+            self.evict_inits();
+            return;
+        };
+        let kept = self.settings.max_files.max(2 * self.listed().len());
+        let mut after_front = duration_of(self.segments.iter());
+        while self.segments.len() > kept
+            && let Some(front) = self.segments.front()
+        {
+            let own = front.duration.nanos();
+            after_front = Nanos(after_front.0 - own.0);
+            // Rule PL-38: its own length plus the longest playlist after it appeared. Rule PL-37: its last part was
+            // listed at most until the segment was removed, and stays three target durations.
+            let promised =
+                own.0 + self.longest_playlist.0 + target_duration.0 * PART_TARGET_DURATIONS;
+            if after_front.0 < promised {
+                break;
+            }
+            self.segments.pop_front();
+        }
+        self.evict_inits();
+    }
+
+    fn evict_inits(&mut self) {
+        let Some(oldest) = self.segments.front().map(|segment| segment.init) else {
+            return;
+        };
+        while self.inits.len() > 1
+            && self
+                .inits
+                .front()
+                .is_some_and(|(number, _)| *number < oldest)
+        {
+            self.inits.pop_front();
+        }
+    }
+
+    /// A visible change of the playlist happened; before there is a playlist nothing is visible.
+    fn bump(&mut self) {
+        if self.constants.is_some() {
+            self.version.0 += 1;
+        }
+    }
+
+    fn target_duration(&self) -> Option<Nanos> {
+        self.constants
+            .map(|constants| Nanos::from_seconds(i64::from(constants.target_duration)))
+    }
+
+    /// The constants; `None` until the first playlist exists.
+    pub fn constants(&self) -> Option<&Constants> {
+        self.constants.as_ref()
+    }
+
+    /// Counts visible changes of the playlist.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Whether the stream is over (rule PL-42).
+    pub fn is_ended(&self) -> bool {
+        self.is_ended
+    }
+
+    /// How many DISCONTINUITY tags have left the playlist.
+    pub fn discontinuity_sequence(&self) -> u64 {
+        self.discontinuity_sequence
+    }
+
+    /// The number of the first listed segment, EXT-X-MEDIA-SEQUENCE.
+    pub fn first_listed(&self) -> Msn {
+        self.first_listed
+    }
+
+    /// The complete segments a playlist lists, oldest first.
+    pub fn listed(&self) -> impl ExactSizeIterator<Item = &Segment> {
+        let unlisted = self
+            .segments
+            .front()
+            .map_or(0, |front| self.first_listed.0.saturating_sub(front.msn.0));
+        self.segments
+            .iter()
+            .skip(usize::try_from(unlisted).unwrap_or(usize::MAX))
+    }
+
+    /// The segment parts are appended to, when it has one.
+    pub fn open(&self) -> Option<&Segment> {
+        self.open.as_ref()
+    }
+
+    /// Every complete segment that can be fetched, oldest first.
+    pub fn kept(&self) -> impl ExactSizeIterator<Item = &Segment> {
+        self.segments.iter()
+    }
+
+    /// The oldest segment whose parts a playlist lists: the whole segment lies within three target durations of the
+    /// end (rule PL-36). Whole segments, because a player counts a segment's parts from its first tag.
+    pub fn first_listed_parts(&self) -> Msn {
+        let Some(target_duration) = self.target_duration() else {
+            return self.first_with_parts;
+        };
+        let limit = target_duration.0 * PART_TARGET_DURATIONS;
+        let mut from_end = self.open.as_ref().map_or(0, |open| open.duration.nanos().0);
+        let mut first = self.next_msn;
+        for segment in self.segments.iter().rev() {
+            from_end += segment.duration.nanos().0;
+            if from_end > limit {
+                break;
+            }
+            first = segment.msn;
+        }
+        first.max(self.first_with_parts)
+    }
+
+    /// The newest part.
+    pub fn edge(&self) -> Option<LiveEdge> {
+        let newest = self.open.as_ref().or(self.segments.back())?;
+        let last = newest.parts.len().checked_sub(1)?;
+        Some(LiveEdge {
+            msn: newest.msn,
+            part: PartIndex(last as u64),
+        })
+    }
+
+    /// The last complete segment.
+    pub fn last_complete(&self) -> Option<&Segment> {
+        self.segments.back()
+    }
+
+    /// The number of the part that comes next, which the playlist hints at.
+    pub fn next_part(&self) -> PartNumber {
+        self.next_part
+    }
+
+    /// The init section the newest segment, or else the next one, needs.
+    pub fn current_init(&self) -> Option<&InitSection> {
+        self.inits.back().map(|(_, init)| init)
+    }
+
+    /// An init section, as long as a segment kept needs it.
+    pub fn init(&self, number: InitNumber) -> Option<&InitSection> {
+        self.inits
+            .iter()
+            .find(|(candidate, _)| *candidate == number)
+            .map(|(_, init)| init)
+    }
+
+    /// A complete segment in memory.
+    pub fn segment(&self, msn: Msn) -> Option<&Segment> {
+        let front = self.segments.front()?.msn;
+        let index = usize::try_from(msn.0.checked_sub(front.0)?).ok()?;
+        self.segments.get(index)
+    }
+
+    /// A part in memory, of a complete segment or the open one.
+    pub fn part(&self, number: PartNumber) -> Option<&Part> {
+        let first_after = self
+            .segments
+            .partition_point(|segment| first_number(segment) <= number);
+        let of_segment = |segment: &'_ Segment| {
+            let index = number.0.checked_sub(first_number(segment).0)?;
+            usize::try_from(index).ok()
+        };
+        if let Some(open) = &self.open
+            && first_number(open) <= number
+        {
+            return open.parts.get(of_segment(open)?);
+        }
+        let segment = self.segments.get(first_after.checked_sub(1)?)?;
+        segment.parts.get(of_segment(segment)?)
+    }
+}
+
+fn first_number(segment: &Segment) -> PartNumber {
+    // A segment is only ever made together with its first part.
+    segment
+        .parts
+        .first()
+        .map_or(PartNumber(u64::MAX), |part| part.number)
+}
+
+fn duration_of<'a>(segments: impl Iterator<Item = &'a Segment>) -> Nanos {
+    segments.fold(Nanos(0), |sum, segment| sum + segment.duration.nanos())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::origin::fixture::{
+        CONSTANTS, PART, SETTINGS, START, Stream, init, part_bytes, ticks,
+    };
+    use proptest::prelude::*;
+
+    fn numbers<'a>(segments: impl Iterator<Item = &'a Segment>) -> Vec<u64> {
+        segments.map(|segment| segment.msn.0).collect()
+    }
+
+    fn violations(events: &[Event]) -> Vec<Violation> {
+        events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Violation(violation) => Some(*violation),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn nothing_is_visible_before_the_first_segment_is_complete() {
+        let mut stream = Stream::new(SETTINGS, CONSTANTS);
+        stream.parts(5);
+        let window = stream.origin.window();
+        assert_eq!(window.version(), Version(0));
+        assert_eq!(window.constants(), None);
+        let events = stream.end_segment();
+        assert_eq!(events[0], Event::PlaylistStarted);
+        assert_eq!(stream.origin.window().version(), Version(1));
+    }
+
+    #[test]
+    fn events_tell_what_can_be_fetched() {
+        let mut stream = Stream::with_segments(1);
+        let at = stream.now();
+        assert_eq!(
+            stream.part(),
+            [Event::PartPublished {
+                name: "part_00005.m4s".to_owned(),
+                number: PartNumber(5),
+                segment: "segment_00001.m4s".to_owned(),
+                size: 8,
+                duration: ticks(PART),
+                captured: at,
+                published: at + Nanos::from_millis(200),
+                is_independent: true,
+            }]
+        );
+        assert_eq!(
+            stream.end_segment(),
+            [Event::SegmentPublished {
+                name: "segment_00001.m4s".to_owned(),
+                msn: Msn(1),
+                size: 8,
+                duration: ticks(PART),
+                program_date_time: START + Nanos::from_seconds(1),
+                captured: at,
+                published: at + Nanos::from_millis(200),
+                parts: 1,
+            }]
+        );
+        stream.discontinuity();
+        let at = stream.now();
+        assert_eq!(
+            stream.part()[0],
+            Event::Discontinuity {
+                segment: "segment_00002.m4s".to_owned(),
+                msn: Msn(2),
+                program_date_time: at,
+            }
+        );
+        stream.end_segment();
+        assert_eq!(stream.end(), [Event::Ended]);
+    }
+
+    #[test]
+    fn part_numbers_run_on_over_segments_and_the_edge_follows() {
+        let mut stream = Stream::with_segments(2);
+        let edge = |stream: &Stream| {
+            stream
+                .origin
+                .window()
+                .edge()
+                .map(|edge| (edge.msn.0, edge.part.0))
+        };
+        assert_eq!(edge(&stream), Some((1, 4)));
+        stream.part();
+        assert_eq!(edge(&stream), Some((2, 0)));
+        assert_eq!(stream.origin.window().next_part(), PartNumber(11));
+        assert_eq!(edge(&Stream::new(SETTINGS, CONSTANTS)), None);
+    }
+
+    #[test]
+    fn the_window_slides_and_keeps_what_it_took_off() {
+        let mut stream = Stream::with_segments(40);
+        stream.part();
+        let window = stream.origin.window();
+        assert_eq!(numbers(window.listed()), [36, 37, 38, 39]);
+        assert_eq!(window.first_listed(), Msn(36));
+        let kept = numbers(window.kept());
+        assert!(kept[0] <= 36 - 4, "twice the window at least: {kept:?}");
+        assert!(kept.len() <= 12, "and not without end: {kept:?}");
+        assert!(window.segment(Msn(kept[0])).is_some());
+        assert!(window.segment(Msn(kept[0] - 1)).is_none());
+        assert!(window.segment(Msn(40)).is_none(), "still open");
+        let part = |number| {
+            window
+                .part(PartNumber(number))
+                .map(|part| part.bytes.clone())
+        };
+        let oldest = kept[0] * 5;
+        assert_eq!(part(oldest - 1), None);
+        for number in oldest..=200 {
+            assert_eq!(part(number), Some(part_bytes(number)), "{number}");
+        }
+        assert_eq!(part(201), None);
+        assert_eq!(part(u64::MAX), None);
+    }
+
+    #[test]
+    fn parts_are_listed_for_whole_segments_within_three_target_durations() {
+        let mut stream = Stream::with_segments(10);
+        assert_eq!(stream.origin.window().first_listed_parts(), Msn(7));
+        stream.part();
+        assert_eq!(stream.origin.window().first_listed_parts(), Msn(8));
+    }
+
+    #[test]
+    fn a_discontinuity_is_counted_when_its_tag_leaves() {
+        let mut stream = Stream::with_segments(5);
+        stream.discontinuity();
+        stream.segment(5);
+        let mut seen = Vec::new();
+        for _ in 0..6 {
+            let window = stream.origin.window();
+            seen.push((window.first_listed().0, window.discontinuity_sequence()));
+            stream.segment(5);
+        }
+        assert_eq!(seen, [(2, 0), (3, 0), (4, 0), (5, 0), (6, 1), (7, 1)]);
+    }
+
+    #[test]
+    fn a_second_format_has_a_name_of_its_own_and_is_a_discontinuity() {
+        let mut stream = Stream::with_segments(1);
+        assert_eq!(stream.publish(init("<init>")), [], "the same boxes again");
+        let events = stream.publish(init("<other>"));
+        assert!(
+            matches!(&events[..], [Event::InitPublished { name, .. }] if name == "init_1.mp4"),
+            "{events:?}"
+        );
+        assert!(matches!(stream.part()[0], Event::Discontinuity { .. }));
+        stream.end_segment();
+        let window = stream.origin.window();
+        assert!(window.init(InitNumber(0)).is_some());
+        assert_eq!(&window.init(InitNumber(1)).unwrap().bytes[..], b"<other>");
+        for _ in 0..30 {
+            stream.segment(5);
+        }
+        let window = stream.origin.window();
+        assert!(window.init(InitNumber(0)).is_none(), "no segment needs it");
+        assert!(window.init(InitNumber(1)).is_some());
+    }
+
+    #[test]
+    fn broken_publications_change_nothing_and_are_named() {
+        let mut bare = LiveWindow::new(SETTINGS);
+        let stray = |duration, is_discontinuity| {
+            Publication::Part(NewPart {
+                bytes: Bytes::new(),
+                duration,
+                is_independent: true,
+                captured: START,
+                program_date_time: START,
+                is_discontinuity,
+            })
+        };
+        let early = bare.publish(stray(ticks(PART), false), START);
+        assert_eq!(violations(&early), [Violation::PartBeforeInit]);
+        let empty = bare.publish(Publication::SegmentEnd { constants: None }, START);
+        assert_eq!(violations(&empty), [Violation::EmptySegment]);
+
+        let mut stream = Stream::with_segments(1);
+        stream.part();
+        let other_ticks = MediaTime {
+            ticks: 9000,
+            timescale: crate::time::Timescale::new(90_000).unwrap(),
+        };
+        let other_constants = Constants {
+            target_duration: 2,
+            ..CONSTANTS
+        };
+        let (parts, version) = (stream.parts, stream.origin.window().version());
+        for (publication, expected) in [
+            (stray(ticks(0), false), Violation::PartWithoutDuration),
+            (stray(ticks(-1), false), Violation::PartWithoutDuration),
+            (stray(other_ticks, false), Violation::TimescaleInsideSegment),
+            (init("<other>"), Violation::InitInsideSegment),
+        ] {
+            assert_eq!(violations(&stream.publish(publication)), [expected]);
+        }
+        assert_eq!(stream.origin.window().next_part(), PartNumber(parts));
+        assert_eq!(stream.origin.window().version(), version);
+
+        let inside = stream.publish(stray(ticks(PART), true));
+        assert_eq!(violations(&inside), [Violation::DiscontinuityInsideSegment]);
+        let long = stream.publish(stray(ticks(PART + 1), false));
+        assert_eq!(
+            violations(&long),
+            [Violation::PartLongerThanTarget(PartNumber(parts + 1))]
+        );
+        let longer = stream.publish(stray(ticks(2 * 30_000), false));
+        assert_eq!(longer.len(), 2, "published all the same");
+        let end = stream.publish(Publication::SegmentEnd {
+            constants: Some(other_constants),
+        });
+        assert_eq!(
+            violations(&end),
+            [
+                Violation::ConstantsChanged,
+                Violation::SegmentLongerThanTarget(Msn(1))
+            ]
+        );
+        assert_eq!(stream.origin.window().constants(), Some(&CONSTANTS));
+        stream.end();
+        assert_eq!(violations(&stream.end()), [Violation::AfterEnd]);
+    }
+
+    #[test]
+    fn the_end_completes_the_open_segment() {
+        let mut stream = Stream::with_segments(1);
+        stream.part();
+        let events = stream.end();
+        assert!(matches!(
+            events[..],
+            [Event::SegmentPublished { .. }, Event::Ended]
+        ));
+        assert!(stream.origin.window().open().is_none());
+    }
+
+    #[test]
+    fn without_constants_memory_is_bounded() {
+        let mut stream = Stream::new(SETTINGS, CONSTANTS);
+        for _ in 0..50 {
+            stream.parts(5);
+            stream.publish(Publication::SegmentEnd { constants: None });
+        }
+        let window = stream.origin.window();
+        assert_eq!(window.kept().len(), SETTINGS.max_files);
+        assert_eq!(numbers(window.listed()), numbers(window.kept()));
+    }
+
+    /// Segments as the numbers of ticks of their parts, each with whether it follows a discontinuity.
+    fn segments() -> impl Strategy<Value = Vec<(Vec<i64>, bool)>> {
+        let parts = prop::collection::vec(1..=PART, 1..7);
+        prop::collection::vec((parts, prop::bool::weighted(0.1)), 1..60)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn promises_hold_whatever_the_segments(
+            segments in segments(),
+            playlist_length in 0_usize..8,
+            max_files in 0_usize..30,
+        ) {
+            let settings = WindowSettings { playlist_length, max_files };
+            let mut stream = Stream::new(settings, CONSTANTS);
+            let three = Nanos::from_seconds(3);
+            // Media time at which each segment appeared, with its length.
+            let mut appeared = Vec::new();
+            let mut longest = Nanos(0);
+            let mut before = (Version(0), Msn(0), 0, None);
+            let mut was_removed = false;
+            for (parts, is_discontinuity) in segments {
+                if is_discontinuity {
+                    stream.discontinuity();
+                }
+                for part in parts {
+                    stream.part_of(part);
+                    let window = stream.origin.window();
+                    let after = (
+                        window.version(),
+                        window.first_listed(),
+                        window.discontinuity_sequence(),
+                        window.edge(),
+                    );
+                    prop_assert!(after.0 >= before.0 && after.1 >= before.1 && after.2 >= before.2);
+                    prop_assert!(after.3 > before.3);
+                    before = after;
+                }
+                // The longest playlist is one with all parts of an open segment.
+                let window = stream.origin.window();
+                longest = longest.max(duration_of(window.listed().chain(window.open())));
+                stream.end_segment();
+                let window = stream.origin.window();
+                let newest = window.last_complete().unwrap();
+                appeared.push((stream.position, newest.duration.nanos()));
+                let listed = duration_of(window.listed());
+                // PL-12.
+                was_removed |= window.first_listed() > Msn(0);
+                if was_removed {
+                    prop_assert!(listed >= three, "{listed:?}");
+                }
+                // PL-38, PL-37: everything younger than its promise is there.
+                for (msn, (at, length)) in appeared.iter().enumerate() {
+                    let age = Nanos(stream.position.0 - at.0);
+                    if age < *length + longest {
+                        prop_assert!(window.segment(Msn(msn as u64)).is_some(), "{msn}");
+                    }
+                }
+                // Memory does not grow without end.
+                let floor = max_files.max(2 * window.listed().len());
+                let beyond = window.kept().skip(1).map(|segment| segment.duration.nanos().0).sum::<i64>();
+                let promise = window.kept().next().unwrap().duration.nanos().0 + longest.0 + three.0;
+                prop_assert!(window.kept().len() <= floor || beyond < promise);
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What the application hears on the bus, and the `stats` property.
+//!
+//! Belongs here: names and fields of structures. Does not: deciding when (`imp`).
+
+use std::sync::atomic::Ordering;
+
+use super::feeder::FrameCounts;
+use crate::{
+    delivery::stats::{Delay, Stats},
+    origin::event::Event,
+    time::{Nanos, UnixTime},
+};
+
+/// The structure of an element message for an event, if the application hears of it.
+pub(super) fn structure(event: &Event, with_parts: bool) -> Option<gst::Structure> {
+    Some(match event {
+        Event::PartPublished {
+            name,
+            segment,
+            size,
+            duration,
+            captured,
+            published,
+            is_independent,
+            ..
+        } if with_parts => gst::Structure::builder("llhls-part")
+            .field("name", name)
+            .field("segment", segment)
+            .field("size", *size as u64)
+            .field("duration", nanos(duration.nanos()))
+            .field("captured", unix(*captured))
+            .field("published", unix(*published))
+            .field("independent", *is_independent)
+            .build(),
+        Event::SegmentPublished {
+            name,
+            msn,
+            size,
+            duration,
+            program_date_time,
+            captured,
+            published,
+            parts,
+        } => gst::Structure::builder("llhls-segment")
+            .field("name", name)
+            .field("msn", msn.0)
+            .field("size", *size as u64)
+            .field("duration", nanos(duration.nanos()))
+            .field("program-date-time", unix(*program_date_time))
+            .field("captured", unix(*captured))
+            .field("published", unix(*published))
+            .field("parts", *parts as u64)
+            .build(),
+        Event::Discontinuity {
+            segment,
+            msn,
+            program_date_time,
+        } => gst::Structure::builder("llhls-discontinuity")
+            .field("segment", segment)
+            .field("msn", msn.0)
+            .field("program-date-time", unix(*program_date_time))
+            .build(),
+        _ => return None,
+    })
+}
+
+/// The `stats` property: the server's figures and each pad's frames.
+pub(super) fn stats(server: Option<&Stats>, frames: Option<&FrameCounts>) -> gst::Structure {
+    let mut all = gst::Structure::new_empty("llhls-stats");
+    if let Some(frames) = frames {
+        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        all.set(
+            "video",
+            gst::Structure::builder("llhls-frames")
+                .field("taken", load(&frames.taken))
+                .field("dropped-before-key-frame", load(&frames.before_key_frame))
+                .field("dropped-backwards", load(&frames.backwards))
+                .field("dropped-without-timestamp", load(&frames.without_timestamp))
+                .field("dropped-empty", load(&frames.empty))
+                .field("key-frame-requests", load(&frames.key_frame_requests))
+                .build(),
+        );
+    }
+    let Some(server) = server else { return all };
+    if let Some(track) = server.tracks.first() {
+        all.set("codec", &track.codec);
+        all.set("parts", track.parts);
+        all.set("segments", track.segments);
+        if let Some((width, height)) = track.resolution {
+            all.set("width", width);
+            all.set("height", height);
+        }
+    }
+    if let Some(edge) = server.edge {
+        all.set("edge-msn", edge.msn.0);
+        all.set("edge-part", edge.part.0);
+    }
+    all.set("ended", server.is_ended);
+    all.set("clients", server.clients.connections);
+    all.set("clients-accepted", server.clients.accepted);
+    all.set("clients-turned-away", server.clients.turned_away);
+    all.set("requests", server.clients.requests);
+    all.set("requests-parked", server.clients.parked);
+    all.set("requests-abandoned", server.clients.abandoned);
+    all.set("refused-bad-request", server.refusals.bad_request);
+    all.set("refused-not-found", server.refusals.not_found);
+    all.set("refused-unavailable", server.refusals.unavailable);
+    all.set("refused-other", server.refusals.other);
+    all.set("bytes-published", server.bytes.published);
+    all.set("bytes-sent", server.bytes.sent);
+    all.set("bytes-kept", server.bytes.kept);
+    all.set("handover-delay", delay(&server.delays.handover));
+    all.set(
+        "capture-to-publish-delay",
+        delay(&server.delays.capture_to_publish),
+    );
+    all
+}
+
+fn delay(delay: &Delay) -> gst::Structure {
+    gst::Structure::builder("llhls-delay")
+        .field("count", delay.count)
+        .field("last", nanos(delay.last))
+        .field("mean", nanos(delay.mean()))
+        .field("max", nanos(delay.max))
+        .build()
+}
+
+/// Nanoseconds as applications expect them: unsigned.
+fn nanos(span: Nanos) -> u64 {
+    u64::try_from(span.0).unwrap_or(0)
+}
+
+/// Nanoseconds since 1970.
+fn unix(moment: UnixTime) -> u64 {
+    u64::try_from(moment.0).unwrap_or(0)
+}

@@ -1,0 +1,266 @@
+//! What the user set: the properties, their documentation, their defaults.
+//!
+//! Belongs here: one struct and its ParamSpecs. Does not: what is true while running (`imp`).
+
+use gst::{glib, prelude::*};
+
+use crate::time::Nanos;
+
+pub(super) const DEFAULT_HOST: &str = "0.0.0.0";
+const DEFAULT_PORT: u16 = 8080;
+const DEFAULT_PLAYLIST_NAME: &str = "live.m3u8";
+const DEFAULT_SEGMENT_DURATION: u32 = 1000;
+const DEFAULT_PART_DURATION: u32 = 200;
+const DEFAULT_PART_HOLD_BACK: f64 = 3.0;
+const DEFAULT_PLAYLIST_LENGTH: u32 = 6;
+const DEFAULT_MAX_FILES: u32 = 20;
+const DEFAULT_CORS_ORIGIN: &str = "*";
+
+/// The writable properties.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) playlist_name: String,
+    /// Milliseconds.
+    segment_duration: u32,
+    /// Milliseconds.
+    part_duration: u32,
+    pub(super) part_hold_back: f64,
+    pub(super) playlist_length: u32,
+    pub(super) max_files: u32,
+    pub(super) send_keyframe_requests: bool,
+    pub(super) sync: bool,
+    pub(super) public_url: Option<String>,
+    pub(super) cors_origin: String,
+    /// 0: as many as the descriptor limit allows.
+    pub(super) max_connections: u32,
+    pub(super) post_part_messages: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            host: DEFAULT_HOST.to_owned(),
+            port: DEFAULT_PORT,
+            playlist_name: DEFAULT_PLAYLIST_NAME.to_owned(),
+            segment_duration: DEFAULT_SEGMENT_DURATION,
+            part_duration: DEFAULT_PART_DURATION,
+            part_hold_back: DEFAULT_PART_HOLD_BACK,
+            playlist_length: DEFAULT_PLAYLIST_LENGTH,
+            max_files: DEFAULT_MAX_FILES,
+            send_keyframe_requests: true,
+            sync: false,
+            public_url: None,
+            cors_origin: DEFAULT_CORS_ORIGIN.to_owned(),
+            max_connections: 0,
+            post_part_messages: false,
+        }
+    }
+}
+
+impl Settings {
+    pub(super) fn segment_duration(&self) -> Nanos {
+        Nanos::from_millis(i64::from(self.segment_duration))
+    }
+
+    pub(super) fn part_duration(&self) -> Nanos {
+        Nanos::from_millis(i64::from(self.part_duration))
+    }
+
+    /// What of the settings makes no sense, in a sentence for the user.
+    pub(super) fn mistake(&self) -> Option<String> {
+        let name = &self.playlist_name;
+        let is_plain = name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        if !is_plain || name.starts_with('.') || !name.ends_with(".m3u8") {
+            return Some(format!(
+                "playlist-name '{name}' has to be a plain file name that ends in .m3u8 (letters, digits, '-', '_', '.')"
+            ));
+        }
+        if let Some(base) = &self.public_url {
+            let is_http = base.starts_with("http://") || base.starts_with("https://");
+            let is_clean = base
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && !b"\"<>\\?#".contains(&byte));
+            if !is_http || !is_clean {
+                return Some(format!(
+                    "public-url '{base}' has to be an absolute http or https URL without query, fragment, quotes or blanks"
+                ));
+            }
+        }
+        let origin = &self.cors_origin;
+        if !origin
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b',')
+        {
+            return Some(format!(
+                "cors-origin '{origin}' has to be '*', one origin such as https://example.com, or empty"
+            ));
+        }
+        if self.part_duration > self.segment_duration {
+            return Some(format!(
+                "part-duration {} ms is longer than segment-duration {} ms",
+                self.part_duration, self.segment_duration
+            ));
+        }
+        None
+    }
+
+    /// The value of a writable property; `None` when it is none of them.
+    pub(super) fn value(&self, name: &str) -> Option<glib::Value> {
+        Some(match name {
+            "host" => self.host.to_value(),
+            "port" => u32::from(self.port).to_value(),
+            "playlist-name" => self.playlist_name.to_value(),
+            "segment-duration" => self.segment_duration.to_value(),
+            "part-duration" => self.part_duration.to_value(),
+            "part-hold-back" => self.part_hold_back.to_value(),
+            "playlist-length" => self.playlist_length.to_value(),
+            "max-files" => self.max_files.to_value(),
+            "send-keyframe-requests" => self.send_keyframe_requests.to_value(),
+            "sync" => self.sync.to_value(),
+            "public-url" => self.public_url.to_value(),
+            "cors-origin" => self.cors_origin.to_value(),
+            "max-connections" => self.max_connections.to_value(),
+            "post-part-messages" => self.post_part_messages.to_value(),
+            _ => return None,
+        })
+    }
+
+    /// Sets a property. GObject has checked type and range against the ParamSpec before this is called.
+    pub(super) fn set(&mut self, name: &str, value: &glib::Value) {
+        let text = || value.get::<Option<String>>().expect(CHECKED);
+        let number = || value.get::<u32>().expect(CHECKED);
+        let claim = || value.get::<bool>().expect(CHECKED);
+        match name {
+            "host" => self.host = text().unwrap_or_else(|| DEFAULT_HOST.to_owned()),
+            "port" => self.port = u16::try_from(number()).expect(CHECKED),
+            "playlist-name" => {
+                self.playlist_name = text().unwrap_or_else(|| DEFAULT_PLAYLIST_NAME.to_owned());
+            }
+            "segment-duration" => self.segment_duration = number(),
+            "part-duration" => self.part_duration = number(),
+            "part-hold-back" => self.part_hold_back = value.get().expect(CHECKED),
+            "playlist-length" => self.playlist_length = number(),
+            "max-files" => self.max_files = number(),
+            "send-keyframe-requests" => self.send_keyframe_requests = claim(),
+            "sync" => self.sync = claim(),
+            "public-url" => self.public_url = text().filter(|base| !base.is_empty()),
+            "cors-origin" => self.cors_origin = text().unwrap_or_default(),
+            "max-connections" => self.max_connections = number(),
+            "post-part-messages" => self.post_part_messages = claim(),
+            _ => {}
+        }
+    }
+}
+
+const CHECKED: &str = "GObject checks type and range against the ParamSpec";
+
+/// Every property of the element, for `gst-inspect-1.0`.
+pub(super) fn properties() -> Vec<glib::ParamSpec> {
+    vec![
+        glib::ParamSpecString::builder("host")
+            .nick("Host")
+            .blurb("Address or name the HTTP server listens on; 0.0.0.0 and :: mean every address of this host; read when leaving NULL")
+            .default_value(DEFAULT_HOST)
+            .build(),
+        glib::ParamSpecUInt::builder("port")
+            .nick("Port")
+            .blurb("TCP port of plain HTTP; 0 picks a free one, see current-port; read when leaving NULL")
+            .maximum(u32::from(u16::MAX))
+            .default_value(u32::from(DEFAULT_PORT))
+            .build(),
+        glib::ParamSpecUInt::builder("current-port")
+            .nick("Current port")
+            .blurb("TCP port in use; 0 in NULL")
+            .maximum(u32::from(u16::MAX))
+            .read_only()
+            .build(),
+        glib::ParamSpecString::builder("uri")
+            .nick("URI")
+            .blurb("URL of the playlist: under public-url if set, else on this host and current-port; none in NULL")
+            .read_only()
+            .build(),
+        glib::ParamSpecString::builder("playlist-name")
+            .nick("Playlist name")
+            .blurb("File name of the playlist, the entry URL is /<playlist-name>; letters, digits, '-', '_', '.', ends in .m3u8; read when leaving NULL")
+            .default_value(DEFAULT_PLAYLIST_NAME)
+            .build(),
+        glib::ParamSpecUInt::builder("segment-duration")
+            .nick("Segment duration")
+            .blurb("Wanted length of a segment in milliseconds; segments start at key frames, so the encoder's may win; read when leaving READY")
+            .minimum(100)
+            .maximum(60_000)
+            .default_value(DEFAULT_SEGMENT_DURATION)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("part-duration")
+            .nick("Part duration")
+            .blurb("Wanted length of a part in milliseconds; PART-TARGET is the whole number of frames nearest to it; read when leaving READY")
+            .minimum(10)
+            .maximum(10_000)
+            .default_value(DEFAULT_PART_DURATION)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecDouble::builder("part-hold-back")
+            .nick("Part hold back")
+            .blurb("PART-HOLD-BACK, how far behind live players shall play, as a multiple of PART-TARGET; read when leaving NULL")
+            .minimum(2.0)
+            .maximum(20.0)
+            .default_value(DEFAULT_PART_HOLD_BACK)
+            .build(),
+        glib::ParamSpecUInt::builder("playlist-length")
+            .nick("Playlist length")
+            .blurb("Number of complete segments in the playlist; more are shown while fewer would be less than three target durations; read when leaving NULL")
+            .minimum(3)
+            .maximum(10_000)
+            .default_value(DEFAULT_PLAYLIST_LENGTH)
+            .build(),
+        glib::ParamSpecUInt::builder("max-files")
+            .nick("Maximum files")
+            .blurb("Number of segments kept in memory and in timestamps.json; at least twice playlist-length are kept, so that nothing named a moment ago is gone; read when leaving NULL")
+            .minimum(1)
+            .maximum(100_000)
+            .default_value(DEFAULT_MAX_FILES)
+            .build(),
+        glib::ParamSpecBoolean::builder("send-keyframe-requests")
+            .nick("Send keyframe requests")
+            .blurb("Ask the encoder for a key frame at each segment boundary (force-key-unit events); read when leaving READY")
+            .default_value(true)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecBoolean::builder("sync")
+            .nick("Sync")
+            .blurb("Pace the input by the pipeline clock; for timestamped files, not for live sources; read when leaving READY")
+            .default_value(false)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecString::builder("public-url")
+            .nick("Public URL")
+            .blurb("Absolute base put before the URIs in playlists, for an origin behind a proxy; unset: relative URIs; read when leaving NULL")
+            .build(),
+        glib::ParamSpecString::builder("cors-origin")
+            .nick("CORS origin")
+            .blurb("Access-Control-Allow-Origin of every answer: '*', one origin, or empty for none; read when leaving NULL")
+            .default_value(DEFAULT_CORS_ORIGIN)
+            .build(),
+        glib::ParamSpecUInt::builder("max-connections")
+            .nick("Maximum connections")
+            .blurb("Number of connections served at a time; 0: as many as the soft descriptor limit allows; read when leaving NULL")
+            .default_value(0)
+            .build(),
+        glib::ParamSpecBoolean::builder("post-part-messages")
+            .nick("Post part messages")
+            .blurb("Post an llhls-part message for each part; only for applications that read their bus")
+            .default_value(false)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+            .nick("Statistics")
+            .blurb("Frames, live edge, clients, bytes, refusals and delays (ns) at this moment")
+            .read_only()
+            .build(),
+    ]
+}

@@ -1,0 +1,370 @@
+// The player page of llhlssink: plays the live stream, says how far behind it is, and comes back by itself.
+//
+// hls.js plays where Media Source Extensions exist, the browser's own HLS elsewhere. What belongs here: playing,
+// recovering and showing figures. What does not: reading playlists, which is hls.js's work; its events tell the edge.
+'use strict';
+
+const RENDER_MS = 250;
+const FIRST_RETRY_MS = 500;
+const LONGEST_RETRY_MS = 8000;
+// A player that failed again sooner than this has not recovered: the pause before the next try keeps growing.
+const HEALTHY_MS = 10000;
+// Longer than the origin parks a request that comes before the first playlist (10 s).
+const PROBE_TIMEOUT_MS = 15000;
+// After a hidden tab returns: below this distance a seek would cost more than it wins.
+const WORTH_A_JUMP_SECONDS = 1;
+
+const MISSING = 'Built without hls.js: run `make`, then restart. This browser plays no HLS without it.';
+
+const video = document.getElementById('video');
+const playlistUrl = new URL(document.body.dataset.playlist, document.baseURI).href;
+
+// The hls.js instance in use; null before it is loaded, between two tries, and when the browser plays by itself.
+let hls = null;
+// Text of the last fatal error, never cleared: tests want to know that there was one.
+let fatal = null;
+let restarts = 0;
+let retryTimer = 0;
+let retryMs = FIRST_RETRY_MS;
+// The playlist's text after the stream ended: a text that differs is a new run.
+let endedText = null;
+let hasEnded = false;
+
+// What the figures are made from.
+let details = null;
+let codecs = '';
+let parts = 0;
+let segments = 0;
+let stalls = 0;
+let stalledMs = 0;
+// When the stall now under way began (performance.now()); null while playing.
+let stalledSince = null;
+// When the picture first moved, and when it last started to (performance.now()); null before.
+let startedAt = null;
+let playingSince = null;
+let lastRecovery = -Infinity;
+// The server's clock minus ours, in milliseconds.
+let clockOffset = 0;
+// Was the picture moving when the tab went away? Someone who paused it wants it paused.
+let wasPlayingWhenHidden = false;
+// Set when the tab has returned, cleared by the jump: the edge known then may be as old as the absence.
+let jumpAtNextUpdate = false;
+
+// For tests and for curious people with a console.
+window.llhls = {
+  get hls() { return hls; },
+  stats,
+};
+
+setInterval(render, RENDER_MS);
+listenToVideo();
+document.getElementById('live').addEventListener('click', jumpToLive);
+document.addEventListener('visibilitychange', followVisibility);
+compareClocks();
+begin();
+
+async function begin() {
+  if ('MediaSource' in window || 'ManagedMediaSource' in window) {
+    const loaded = await loadHlsJs();
+    if (loaded === 'away') return retryLater('The server does not answer');
+    if (loaded === 'loaded' && Hls.isSupported()) return start();
+  }
+  if (playsNatively()) return start();
+  show('missing', MISSING);
+}
+
+// 'loaded', 'missing' (the plugin was built without it) or 'away' (nobody there to ask).
+// A script element cannot tell the last two apart, so a failure is asked about once more.
+async function loadHlsJs() {
+  if (window.Hls) return 'loaded';
+  const script = document.createElement('script');
+  script.src = 'hls.min.js';
+  const loaded = await new Promise((resolve) => {
+    script.onload = () => resolve(true);
+    script.onerror = () => resolve(false);
+    document.head.append(script);
+  });
+  if (loaded && window.Hls) return 'loaded';
+  script.remove();
+  try {
+    const answer = await fetch('hls.min.js', { method: 'HEAD', cache: 'no-store' });
+    return answer.status === 404 ? 'missing' : 'away';
+  } catch {
+    return 'away';
+  }
+}
+
+function playsNatively() {
+  return video.canPlayType('application/vnd.apple.mpegurl') !== '';
+}
+
+function start() {
+  details = null;
+  playingSince = null;
+  hasEnded = false;
+  endedText = null;
+  if (window.Hls && Hls.isSupported()) startHlsJs();
+  else startNatively();
+}
+
+function startHlsJs() {
+  // A new instance for every try: no half-done load, no latency penalty for stalls of the last run.
+  hls?.destroy();
+  hls = new Hls({
+    lowLatencyMode: true,
+    // Parts are fMP4 already, there is nothing for a worker to rewrite: it would only be one hop more.
+    enableWorker: false,
+    // A page left open for days must not keep what it has shown.
+    backBufferLength: 30,
+    // Latency lost in a stall is won back gently: at 10 % nobody sees or hears it.
+    maxLiveSyncPlaybackRate: 1.1,
+  });
+  const { Events, ErrorTypes } = Hls;
+
+  hls.on(Events.MANIFEST_PARSED, play);
+  hls.on(Events.BUFFER_CODECS, (_, tracks) => {
+    codecs = Object.values(tracks).map((track) => track?.codec).filter(Boolean).join(', ');
+  });
+  hls.on(Events.LEVEL_UPDATED, (_, update) => {
+    details = update.details;
+    if (document.body.dataset.state === 'retrying') showPlaying();
+    if (!jumpAtNextUpdate) return;
+    jumpAtNextUpdate = false;
+    if (hls.liveSyncPosition - video.currentTime > WORTH_A_JUMP_SECONDS) jumpToLive();
+    else play();
+  });
+  hls.on(Events.FRAG_LOADED, (_, { part }) => {
+    if (part) parts += 1;
+    else segments += 1;
+  });
+  hls.on(Events.ERROR, (_, error) => {
+    if (!error.fatal) {
+      // hls.js still tries by itself; it gives up a few seconds later, with a fatal error.
+      const isPlaylist = /^(manifest|level)Load/.test(error.details);
+      if (isPlaylist) show('retrying', 'The server does not answer. Trying again.');
+      return;
+    }
+    fatal = `${error.type}: ${error.details}`;
+    if (error.details === Hls.ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR) {
+      return retryLater('This browser cannot decode this stream');
+    }
+    if (error.type === ErrorTypes.MEDIA_ERROR) return recoverMedia();
+    retryLater(error.type === ErrorTypes.NETWORK_ERROR ? 'The server does not answer' : 'Playing failed');
+  });
+
+  hls.loadSource(playlistUrl);
+  hls.attachMedia(video);
+}
+
+function startNatively() {
+  video.src = playlistUrl;
+  video.load();
+  play();
+}
+
+async function play() {
+  try {
+    await video.play();
+  } catch (error) {
+    // Some browsers wait for a gesture even when muted. Any other reason arrives as an error event as well.
+    if (error.name === 'NotAllowedError') show('paused', 'Press play to start.');
+  }
+}
+
+// hls.js's way out of a broken buffer; when that was tried a moment ago, everything starts anew.
+function recoverMedia() {
+  const now = performance.now();
+  const again = now - lastRecovery < HEALTHY_MS;
+  lastRecovery = now;
+  if (again) return retryLater('Playing failed');
+  hls.recoverMediaError();
+  play();
+}
+
+// Keeps the last picture on screen and asks for the playlist, ever more slowly, until it answers.
+function retryLater(reason) {
+  if (retryTimer) return;
+  hls?.stopLoad();
+  if (playingSince !== null && performance.now() - playingSince > HEALTHY_MS) retryMs = FIRST_RETRY_MS;
+  playingSince = null;
+  show('away', `${reason}. Trying again until it works.`);
+  scheduleProbe();
+}
+
+function scheduleProbe() {
+  retryTimer = setTimeout(probe, retryMs);
+  retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS);
+}
+
+async function probe() {
+  let text = null;
+  try {
+    const answer = await fetch(playlistUrl, { cache: 'no-store', signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
+    if (answer.ok) text = await answer.text();
+  } catch {
+    // Still away.
+  }
+  // An ended playlist never changes again, so the same text means: nothing new yet.
+  const isSame = hasEnded && (endedText ??= text) === text;
+  if (text === null || isSame) return scheduleProbe();
+  retryTimer = 0;
+  restarts += 1;
+  compareClocks();
+  // Through begin(), because the server may have been away before it could even hand out hls.js.
+  begin();
+}
+
+function jumpToLive() {
+  const { seekable } = video;
+  const position = hls ? hls.liveSyncPosition : seekable.length && seekable.end(seekable.length - 1);
+  if (position) video.currentTime = position;
+  play();
+}
+
+// Browsers slow down or stop what is hidden: the picture comes back late, and must catch up.
+function followVisibility() {
+  if (document.hidden) {
+    wasPlayingWhenHidden = !video.paused;
+    endStall();
+    return;
+  }
+  compareClocks();
+  if (!wasPlayingWhenHidden || startedAt === null) return;
+  if (hls) jumpAtNextUpdate = true;
+  else jumpToLive();
+}
+
+function listenToVideo() {
+  video.addEventListener('playing', () => {
+    startedAt ??= performance.now();
+    playingSince ??= performance.now();
+    endStall();
+    showPlaying();
+  });
+  video.addEventListener('waiting', () => {
+    // Only a picture that moved, should move, and is being watched can stall.
+    if (playingSince === null || video.paused || video.seeking || document.hidden) return;
+    if (stalledSince === null) stalls += 1;
+    stalledSince ??= performance.now();
+    if (document.body.dataset.state === 'live') show('stalled', 'Waiting for the stream.');
+  });
+  video.addEventListener('pause', () => {
+    endStall();
+    if (!video.ended && document.body.dataset.state === 'live') show('paused', 'Paused.');
+  });
+  video.addEventListener('ended', () => {
+    hasEnded = true;
+    show('ended', 'The stream has ended. It will play here when it starts again.');
+    retryMs = LONGEST_RETRY_MS / 4;
+    if (!retryTimer) scheduleProbe();
+  });
+  video.addEventListener('error', () => {
+    // A source taken away on purpose is no error.
+    if (!video.error || !video.currentSrc) return;
+    fatal = `video: ${video.error.message || video.error.code}`;
+    if (hls) recoverMedia();
+    else retryLater('The stream cannot be played');
+  });
+}
+
+function endStall() {
+  if (stalledSince === null) return;
+  stalledMs += performance.now() - stalledSince;
+  stalledSince = null;
+}
+
+// PROGRAM-DATE-TIME is in the server's time. A viewer's clock may be seconds off, and would be shown as latency.
+async function compareClocks() {
+  try {
+    const before = Date.now();
+    const answer = await fetch('timestamps.json', { cache: 'no-store' });
+    const { timestamp } = await answer.json();
+    const after = Date.now();
+    const offset = timestamp / 1e6 - (before + after) / 2;
+    // A difference that the round trip explains is none.
+    if (Number.isFinite(offset)) clockOffset = Math.abs(offset) > (after - before) / 2 ? offset : 0;
+  } catch {
+    // Shown with our own clock then.
+  }
+}
+
+function playingDate() {
+  if (hls) return hls.playingDate?.getTime() ?? null;
+  const startDate = video.getStartDate?.().getTime();
+  return Number.isFinite(startDate) ? startDate + video.currentTime * 1000 : null;
+}
+
+// Seconds; null where nothing is known yet.
+function stats() {
+  // After the end the picture only grows older, which says nothing about the stream.
+  const date = startedAt === null || hasEnded ? null : playingDate();
+  const stall = stalledSince === null ? 0 : performance.now() - stalledSince;
+  const lastPart = details?.partList?.at(-1);
+  let edge = null;
+  if (lastPart) edge = `${lastPart.fragment.sn}.${lastPart.index}`;
+  else if (details) edge = `${details.fragments.at(-1)?.sn ?? details.endSN}`;
+  return {
+    latency: hls && details && startedAt !== null && !hasEnded ? hls.latency : null,
+    playingLatency: date === null ? null : (Date.now() + clockOffset - date) / 1000,
+    stalls,
+    stalledSeconds: (stalledMs + stall) / 1000,
+    edge,
+    buffer: bufferAhead(),
+    fatal,
+    currentTime: video.currentTime,
+    lowLatency: Boolean(hls?.lowLatencyMode && lastPart),
+    parts,
+    segments,
+    restarts,
+    // From opening the page to the first moving picture.
+    startup: startedAt === null ? null : startedAt / 1000,
+    state: document.body.dataset.state,
+  };
+}
+
+function bufferAhead() {
+  const { buffered, currentTime } = video;
+  for (let i = 0; i < buffered.length; i += 1) {
+    // The first frame of a buffer may lie a hair after the position that plays it.
+    if (buffered.start(i) <= currentTime + 0.1 && currentTime < buffered.end(i)) return buffered.end(i) - currentTime;
+  }
+  return 0;
+}
+
+function showPlaying() {
+  if (!video.paused && !retryTimer) show('live', 'Playing live.');
+}
+
+// One sentence for people (screen readers hear it), one word for the badge and the style sheet.
+function show(state, sentence) {
+  document.body.dataset.state = state;
+  write('message', sentence);
+  write('badge', {
+    away: 'Away', ended: 'Ended', live: 'Live', missing: 'No player', paused: 'Paused', retrying: 'Retrying', stalled: 'Waiting',
+  }[state]);
+}
+
+function render() {
+  const now = stats();
+  write('playing-latency', seconds(now.playingLatency, 2));
+  write('latency', seconds(now.latency, 2));
+  write('edge', now.edge ?? '–');
+  write('buffer', startedAt === null ? '–' : seconds(now.buffer, 2));
+  write('stalls', now.stalls === 0 ? 'none' : `${now.stalls}, ${seconds(now.stalledSeconds, 1)}`);
+  write('picture', video.videoWidth ? `${video.videoWidth} × ${video.videoHeight}` : '–');
+  write('codec', codecs || '–');
+  write('player', hls ? `hls.js ${Hls.version}` : video.currentSrc ? 'the browser’s own' : '–');
+  if (!hls || !details) return;
+  write('mode', now.lowLatency ? 'parts, low latency' : 'whole segments');
+  write('loaded', `${now.parts} parts, ${now.segments} segments`);
+}
+
+function seconds(value, digits) {
+  return value === null ? '–' : `${value.toFixed(digits)} s`;
+}
+
+function write(id, text) {
+  const element = document.getElementById(id);
+  // Untouched text is neither laid out nor read aloud again.
+  if (element.textContent !== text) element.textContent = text;
+}

@@ -1,0 +1,63 @@
+// The player page in Chromium: hls.js must play with low latency, without a stall, and the page must read its latency.
+//
+//     node web/test/hlsjs.mjs URL [seconds] [--screenshot FILE] [--size WIDTHxHEIGHT]
+
+import { START_DEADLINE_MS, addresses, commandLine, countMedia, median, report, rounded, watch, withPage } from './browser.mjs';
+
+const MOST_LATENCY_SECONDS = 6;
+
+const { url, seconds, screenshot, viewport } = commandLine();
+const complaints = [];
+const failures = [];
+const figures = { player: 'hls.js' };
+
+try {
+  const { page: address } = await addresses(url);
+  await withPage({ complaints, viewport }, async (page, chromium) => {
+    figures.chromium = chromium;
+    const media = countMedia(page);
+    await page.goto(address);
+    try {
+      await page.waitForFunction(() => window.llhls?.stats().startup != null, null, { timeout: START_DEADLINE_MS });
+    } catch {
+      const says = await page.textContent('#message').catch(() => null);
+      failures.push(`no picture after ${START_DEADLINE_MS / 1000} s; the page says: ${says}`);
+    }
+    const samples = failures.length ? [] : await watch(() => page.evaluate(() => window.llhls.stats()), seconds);
+    if (screenshot) await page.screenshot({ path: screenshot });
+    figures.hlsjs = await page.evaluate(() => window.Hls?.version ?? null);
+    if (samples.length) judge(samples, media);
+  });
+} catch (error) {
+  failures.push(error.message);
+}
+report({ ...figures, complaints }, failures);
+
+function judge(samples, media) {
+  const first = samples[0];
+  const last = samples.at(-1);
+  const latencies = samples.map((sample) => sample.playingLatency);
+  Object.assign(figures, {
+    startup: rounded(first.startup),
+    latency: rounded(median(latencies)),
+    lastLatency: rounded(last.playingLatency),
+    hlsjsLatency: rounded(median(samples.map((sample) => sample.latency))),
+    stalls: last.stalls,
+    stalledSeconds: rounded(last.stalledSeconds),
+    played: rounded(last.currentTime - first.currentTime),
+    edge: last.edge,
+    parts: media.parts,
+    segments: media.segments,
+    playlists: media.playlists,
+    refused: media.refused,
+  });
+  const must = (isTrue, otherwise) => { if (!isTrue) failures.push(otherwise); };
+  must(last.lowLatency, 'low latency is not active: off in hls.js, or the playlist lists no parts');
+  // Two a second is what the longest usual parts (0.5 s) come to.
+  must(media.parts >= seconds * 2 - 2, `only ${media.parts} parts were fetched in ${seconds} s`);
+  must(last.fatal === null, `fatal error: ${last.fatal}`);
+  must(last.stalls === 0, `${last.stalls} stalls, ${last.stalledSeconds.toFixed(1)} s together`);
+  must(figures.played >= seconds - 1, `only ${figures.played} s played in ${seconds} s`);
+  const isRead = latencies.every((latency) => latency > 0 && latency < MOST_LATENCY_SECONDS);
+  must(isRead, `latency by PROGRAM-DATE-TIME not between 0 and ${MOST_LATENCY_SECONDS} s: ${latencies.map((l) => l?.toFixed(2)).join(' ')}`);
+}
