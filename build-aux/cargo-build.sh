@@ -24,10 +24,10 @@ cargo build --release --locked --manifest-path "$source/Cargo.toml"
 
 cp "$target/release/libgstllhlssink.so" "$output"
 
-# One line a file cargo made, "made: from from ...". A source that is not there (the page without npm) would make Ninja
+# Cargo's own list is "library: source source ...". A source that is not there (the page without npm) would make Ninja
 # build again every time.
 # shellcheck disable=SC2162 # spaces in names are written with a backslash, which read takes away here
-read -a inputs < <(sed -n 's/^[^:]*\.so: //p' "$target/release/libgstllhlssink.d")
+read -a inputs < <(sed -n '1s/^[^:]*: //p' "$target/release/libgstllhlssink.d")
 {
     printf '%s:' "$output"
     for input in "${inputs[@]}"; do

@@ -69,6 +69,10 @@ struct Args {
     #[arg(long, value_name = "/dev/videoN")]
     device: Option<PathBuf>,
 
+    /// The test picture, even where there is a camera
+    #[arg(long, conflicts_with_all = ["clip", "device"])]
+    test_picture: bool,
+
     /// The TCP port; 0 picks a free one
     #[arg(long, default_value_t = 8080)]
     port: u16,
@@ -101,11 +105,10 @@ fn run(args: &Args) -> Outcome<()> {
         .build()?;
     pipeline.add(&sink)?;
 
-    let first_camera = Path::new(FIRST_CAMERA);
-    let camera = args
-        .device
-        .as_deref()
-        .or_else(|| first_camera.exists().then_some(first_camera));
+    let camera = args.device.as_deref().or_else(|| {
+        let first = Path::new(FIRST_CAMERA);
+        (first.exists() && !args.test_picture).then_some(first)
+    });
     let clip = Clip::default();
     let what = if let Some(file) = &args.clip {
         clip.add(&pipeline, &sink, file)?;
@@ -149,7 +152,9 @@ fn play(pipeline: &gst::Pipeline, sink: &gst::Element, clip: &Clip, what: &str) 
                     *result.borrow_mut() = Err(reason(message));
                     main_loop.quit();
                 }
-                gst::MessageView::Warning(warning) => eprintln!("demo: {}", warning.error()),
+                gst::MessageView::Warning(warning) => {
+                    eprintln!("demo: {}", sentence(&warning.error(), warning.debug()));
+                }
                 gst::MessageView::SegmentDone(_) => clip.again(),
                 gst::MessageView::StreamCollection(found)
                     if !has_video(&found.stream_collection()) =>
@@ -203,11 +208,20 @@ fn end(sink: &gst::Element, main_loop: &glib::MainLoop) {
     });
 }
 
-/// The sentence in an error message, as an error of ours.
+/// What an error message says, as an error of ours.
 fn reason(message: &gst::Message) -> Box<dyn Error> {
     match message.view() {
-        gst::MessageView::Error(error) => error.error().message().into(),
+        gst::MessageView::Error(error) => sentence(&error.error(), error.debug()).into(),
         _ => "the pipeline failed".into(),
+    }
+}
+
+/// The message for people and, when there is one, the detail that follows the place in the source in the debug text.
+fn sentence(error: &glib::Error, debug: Option<glib::GString>) -> String {
+    let detail = debug.as_deref().and_then(|debug| debug.split_once('\n'));
+    match detail {
+        Some((_place, detail)) => format!("{} {detail}", error.message()),
+        None => error.message().to_owned(),
     }
 }
 
