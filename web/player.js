@@ -11,6 +11,8 @@ const LONGEST_RETRY_MS = 8000;
 const HEALTHY_MS = 10000;
 // Longer than the origin parks a request that comes before the first playlist (10 s).
 const PROBE_TIMEOUT_MS = 15000;
+// A picture that stands still for so long, while the playlist goes on, will not move by itself again.
+const STUCK_MS = 6000;
 // After a hidden tab returns: below this distance a seek would cost more than it wins.
 const WORTH_A_JUMP_SECONDS = 1;
 
@@ -32,6 +34,8 @@ let hasEnded = false;
 
 // What the figures are made from.
 let details = null;
+// The folder each level's media lies in. It is new in every run of the origin.
+let folders = new Map();
 let codecs = '';
 let parts = 0;
 let segments = 0;
@@ -56,7 +60,7 @@ window.llhls = {
   stats,
 };
 
-setInterval(render, RENDER_MS);
+setInterval(() => { render(); getUnstuck(); }, RENDER_MS);
 listenToVideo();
 document.getElementById('live').addEventListener('click', jumpToLive);
 document.addEventListener('visibilitychange', followVisibility);
@@ -100,6 +104,7 @@ function playsNatively() {
 
 function start() {
   details = null;
+  folders = new Map();
   playingSince = null;
   hasEnded = false;
   endedText = null;
@@ -127,6 +132,9 @@ function startHlsJs() {
   });
   hls.on(Events.LEVEL_UPDATED, (_, update) => {
     details = update.details;
+    // An origin restarted within seconds counts from the same numbers again: hls.js then takes the new run's segments
+    // for ones it has, and stands still. Not from within its own event: it would be destroyed under its feet.
+    if (isNewRun(update)) return setTimeout(restart);
     if (document.body.dataset.state === 'retrying') showPlaying();
     if (!jumpAtNextUpdate) return;
     jumpAtNextUpdate = false;
@@ -154,6 +162,15 @@ function startHlsJs() {
 
   hls.loadSource(playlistUrl);
   hls.attachMedia(video);
+}
+
+function isNewRun({ details: { fragments }, level }) {
+  const map = fragments.at(-1)?.initSegment?.url;
+  if (!map) return false;
+  const folder = new URL('.', map).href;
+  const isNew = folders.has(level) && folders.get(level) !== folder;
+  folders.set(level, folder);
+  return isNew;
 }
 
 function startNatively() {
@@ -208,6 +225,10 @@ async function probe() {
   const isSame = hasEnded && (endedText ??= text) === text;
   if (text === null || isSame) return scheduleProbe();
   retryTimer = 0;
+  restart();
+}
+
+function restart() {
   restarts += 1;
   compareClocks();
   // Through begin(), because the server may have been away before it could even hand out hls.js.
@@ -273,6 +294,13 @@ function endStall() {
   stalledSince = null;
 }
 
+// hls.js fills holes and nudges by itself; this is for what it does not see. While the source itself stands still
+// there is nothing to win.
+function getUnstuck() {
+  if (!hls || retryTimer || stalledSince === null || performance.now() - stalledSince < STUCK_MS) return;
+  if (details && details.age * 1000 < STUCK_MS / 2) retryLater('The picture stands still');
+}
+
 // PROGRAM-DATE-TIME is in the server's time. A viewer's clock may be seconds off, and would be shown as latency.
 async function compareClocks() {
   try {
@@ -332,7 +360,9 @@ function bufferAhead() {
 }
 
 function showPlaying() {
-  if (!video.paused && !retryTimer) show('live', 'Playing live.');
+  if (video.paused || retryTimer) return;
+  if (stalledSince === null) show('live', 'Playing live.');
+  else show('stalled', 'Waiting for the stream.');
 }
 
 // One sentence for people (screen readers hear it), one word for the badge and the style sheet.

@@ -38,6 +38,19 @@ export async function addresses(given) {
   return { page: url.href, playlist: new URL(name, url).href };
 }
 
+// Waits until the stream is three segments old. hls.js 1.7.4 joining a stream of one segment loads that one over and
+// over until the second is complete, and stalls: true of any origin, and not what these tests are about.
+export async function untilGrown(playlist) {
+  const end = Date.now() + START_DEADLINE_MS;
+  while (Date.now() < end) {
+    const text = await (await fetch(playlist)).text();
+    // A multivariant playlist has no segments of its own to count.
+    if (text.includes('#EXT-X-STREAM-INF') || text.split('#EXTINF').length > 3) return;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  throw new Error(`${playlist} lists no three segments after ${START_DEADLINE_MS / 1000} s`);
+}
+
 // Serves a test's own page and scripts from another origin than the stream's, so that its CORS answers are tried as well.
 // `files` maps a path to [type, content].
 export async function withServer(files, test) {

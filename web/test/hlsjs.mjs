@@ -2,7 +2,7 @@
 //
 //     node web/test/hlsjs.mjs URL [seconds] [--screenshot FILE] [--size WIDTHxHEIGHT]
 
-import { START_DEADLINE_MS, addresses, commandLine, countMedia, median, report, rounded, watch, withPage } from './browser.mjs';
+import { START_DEADLINE_MS, addresses, commandLine, countMedia, median, report, rounded, untilGrown, watch, withPage } from './browser.mjs';
 
 const MOST_LATENCY_SECONDS = 6;
 
@@ -12,7 +12,8 @@ const failures = [];
 const figures = { player: 'hls.js' };
 
 try {
-  const { page: address } = await addresses(url);
+  const { page: address, playlist } = await addresses(url);
+  await untilGrown(playlist);
   await withPage({ complaints, viewport }, async (page, chromium) => {
     figures.chromium = chromium;
     const media = countMedia(page);
@@ -23,7 +24,7 @@ try {
       const says = await page.textContent('#message').catch(() => null);
       failures.push(`no picture after ${START_DEADLINE_MS / 1000} s; the page says: ${says}`);
     }
-    const samples = failures.length ? [] : await watch(() => page.evaluate(() => window.llhls.stats()), seconds);
+    const samples = failures.length ? [] : await watch(() => page.evaluate(read), seconds);
     if (screenshot) await page.screenshot({ path: screenshot });
     figures.hlsjs = await page.evaluate(() => window.Hls?.version ?? null);
     if (samples.length) judge(samples, media);
@@ -32,6 +33,12 @@ try {
   failures.push(error.message);
 }
 report({ ...figures, complaints }, failures);
+
+// In the page.
+function read() {
+  const { totalVideoFrames, droppedVideoFrames } = document.getElementById('video').getVideoPlaybackQuality();
+  return { ...window.llhls.stats(), frames: totalVideoFrames, droppedFrames: droppedVideoFrames };
+}
 
 function judge(samples, media) {
   const first = samples[0];
@@ -45,6 +52,8 @@ function judge(samples, media) {
     stalls: last.stalls,
     stalledSeconds: rounded(last.stalledSeconds),
     played: rounded(last.currentTime - first.currentTime),
+    frames: last.frames,
+    droppedFrames: last.droppedFrames,
     edge: last.edge,
     parts: media.parts,
     segments: media.segments,

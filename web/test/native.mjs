@@ -49,6 +49,7 @@ function read() {
     ...watched,
     currentTime: video.currentTime,
     frames: video.getVideoPlaybackQuality().totalVideoFrames,
+    droppedFrames: video.getVideoPlaybackQuality().droppedVideoFrames,
     latency: Number.isFinite(startDate) ? (Date.now() - startDate) / 1000 - video.currentTime : null,
     error: video.error && `${video.error.code} ${video.error.message}`,
   };
@@ -63,6 +64,7 @@ function judge(samples, media) {
     stalls: last.stalls,
     played: rounded(last.currentTime - first.currentTime),
     frames: last.frames,
+    droppedFrames: last.droppedFrames,
     ...media,
   });
   if (last.error) failures.push(`media error ${last.error}`);

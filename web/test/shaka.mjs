@@ -59,6 +59,7 @@ function read() {
     ...watched,
     currentTime: video.currentTime,
     frames: video.getVideoPlaybackQuality().totalVideoFrames,
+    droppedFrames: video.getVideoPlaybackQuality().droppedVideoFrames,
     latency: Number.isFinite(date) ? (Date.now() - date) / 1000 : null,
   };
 }
@@ -72,6 +73,7 @@ function judge(samples, media) {
     stalls: last.stalls,
     played: rounded(last.currentTime - first.currentTime),
     frames: last.frames,
+    droppedFrames: last.droppedFrames,
     ...media,
   });
   if (last.error) failures.push(last.error);
