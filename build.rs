@@ -12,10 +12,15 @@ fn main() {
 /// Puts hls.js where the page module includes it from. Without npm an empty file takes its place, and the page says
 /// what is missing.
 fn embed_hls_js() {
-    println!("cargo:rerun-if-changed={HLS_JS}");
+    // A file that is not there would make cargo run this at every build; its folder tells as well when it comes.
+    let is_there = Path::new(HLS_JS).exists();
+    println!(
+        "cargo:rerun-if-changed={}",
+        if is_there { HLS_JS } else { "web" }
+    );
     let out_dir = env::var_os("OUT_DIR").expect("cargo sets OUT_DIR for build scripts");
     let target = PathBuf::from(out_dir).join("hls.min.js");
-    let script = if Path::new(HLS_JS).exists() {
+    let script = if is_there {
         fs::read(HLS_JS).expect("hls.js is there and can be read")
     } else {
         Vec::new()

@@ -1,7 +1,7 @@
 //! A GStreamer sink that is a complete Low-Latency HLS origin.
 //!
 //! The modules stand in the order a frame travels. Dependencies point back along the road, never forward: a later step may
-//! name what an earlier one makes. GStreamer is named in [`sink`] only, the HTTP library in [`http`] only; what lies between
+//! name what an earlier one makes. GStreamer is named in `sink` only, the HTTP library in `http` only; what lies between
 //! is pure and is told what time it is. ARCHITECTURE.md has the reasons.
 
 #![cfg_attr(not(test), warn(unused_crate_dependencies))]
