@@ -83,8 +83,9 @@ pub enum Caching {
     Never,
     /// Kept, but asked about before each use (rule HT-03).
     Revalidate,
-    /// For this many seconds.
-    Seconds(u32),
+    /// For this many seconds by caches that many viewers share (rule HT-04); not by the viewer's own, which never asks
+    /// twice but would hand a page that is open over a restart the playlist of the run before.
+    Shared(u32),
     /// For this many seconds, and it will never be anything else.
     Immutable(u32),
 }
@@ -95,7 +96,7 @@ impl Caching {
         match self {
             Self::Never => "no-store".to_owned(),
             Self::Revalidate => "no-cache".to_owned(),
-            Self::Seconds(seconds) => format!("public, max-age={seconds}"),
+            Self::Shared(seconds) => format!("public, max-age=0, s-maxage={seconds}"),
             Self::Immutable(seconds) => format!("public, max-age={seconds}, immutable"),
         }
     }
@@ -140,8 +141,7 @@ fn decide_playlist(query: &PlaylistQuery, window: &LiveWindow, waited: Nanos) ->
     if window.is_ended() {
         return reply_playlist(Caching::Revalidate);
     }
-    let cached =
-        Caching::Seconds(CACHED_TARGET_DURATIONS.saturating_mul(constants.target_duration));
+    let cached = Caching::Shared(CACHED_TARGET_DURATIONS.saturating_mul(constants.target_duration));
     let standing = match query.directives {
         Directives::None => return decide_patience(query.patience, window, waited),
         Directives::Segment(msn) => stand_segment(msn, window),
@@ -579,7 +579,7 @@ mod tests {
         };
         for (path, expected) in [
             ("/live.m3u8", "no-cache"),
-            ("/live.m3u8?_HLS_msn=2", "public, max-age=6"),
+            ("/live.m3u8?_HLS_msn=2", "public, max-age=0, s-maxage=6"),
             ("/run/part_00001.m4s", "public, max-age=60, immutable"),
             ("/run/segment_00001.m4s", "public, max-age=60, immutable"),
             ("/run/init.mp4", "public, max-age=86400, immutable"),

@@ -292,7 +292,10 @@ fn a_blocked_reload_and_a_hint_wake_with_the_part() {
     site.part();
     let playlist = reload.answer();
     assert!(playlist.text().contains("run/part_00006.m4s\",DURATION"));
-    assert_eq!(playlist.header("cache-control"), "public, max-age=6");
+    assert_eq!(
+        playlist.header("cache-control"),
+        "public, max-age=0, s-maxage=6"
+    );
     let part = hint.answer();
     assert_eq!(part.body, part_bytes(6));
     assert_eq!(part.body, site.get("/run/part_00006.m4s").body);
