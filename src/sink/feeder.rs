@@ -264,9 +264,7 @@ mod imp {
                 gst::element_imp_error!(
                     self,
                     gst::CoreError::Negotiation,
-                    [
-                        "Frames came before their caps on the video pad; put h264parse or h265parse before llhlssink"
-                    ]
+                    ("Frames came before their caps on the video pad; put h264parse or h265parse before llhlssink")
                 );
                 return Err(gst::FlowError::NotNegotiated);
             };
@@ -274,7 +272,7 @@ mod imp {
                 gst::element_imp_error!(
                     self,
                     gst::StreamError::Format,
-                    ["Frames came before a segment in time format on the video pad"]
+                    ("Frames came before a segment in time format on the video pad")
                 );
                 return Err(gst::FlowError::Error);
             };
@@ -293,9 +291,7 @@ mod imp {
                     gst::element_imp_warning!(
                         self,
                         gst::StreamError::Format,
-                        [
-                            "A frame without a timestamp on the video pad was left out, and so will be others like it"
-                        ]
+                        ("A frame without a timestamp on the video pad was left out, and so will be others like it")
                     );
                 }
                 return Ok(gst::FlowSuccess::Ok);
@@ -304,7 +300,7 @@ mod imp {
                 gst::element_imp_error!(
                     self,
                     gst::ResourceError::Read,
-                    ["A frame cannot be mapped"]
+                    ("A frame cannot be mapped")
                 );
                 return Err(gst::FlowError::Error);
             };
@@ -415,7 +411,7 @@ mod imp {
                 gst::element_imp_error!(
                     self,
                     gst::CoreError::StateChange,
-                    ["mp4mux does not start"]
+                    ("mp4mux does not start")
                 );
                 return Err(gst::FlowError::Error);
             }
@@ -432,7 +428,7 @@ mod imp {
                 gst::element_imp_error!(
                     self,
                     gst::CoreError::Negotiation,
-                    ["mp4mux does not take the caps {}", format.caps]
+                    ("mp4mux does not take the caps {}", format.caps)
                 );
                 return Err(gst::FlowError::NotNegotiated);
             }
@@ -455,10 +451,10 @@ mod imp {
                     gst::element_imp_error!(
                         self,
                         gst::StreamError::Mux,
-                        [
+                        (
                             "mp4mux did not finish a part within {} s",
                             MUXER_DEADLINE.as_secs()
-                        ]
+                        )
                     );
                     return Err(gst::FlowError::Error);
                 }
@@ -468,7 +464,7 @@ mod imp {
                 gst::element_imp_error!(
                     self,
                     gst::CoreError::StateChange,
-                    ["mp4mux does not stop"]
+                    ("mp4mux does not stop")
                 );
                 return Err(gst::FlowError::Error);
             }
@@ -482,10 +478,10 @@ mod imp {
                 gst::element_imp_error!(
                     self,
                     gst::StreamError::Mux,
-                    [
+                    (
                         "Part {} is not what mp4mux should have written: {error}",
                         road.parts
-                    ]
+                    )
                 );
                 gst::FlowError::Error
             };
@@ -545,11 +541,11 @@ mod imp {
                 gst::element_imp_warning!(
                     self,
                     gst::StreamError::Format,
-                    [
+                    (
                         "A segment of {:.3} s where {:.3} s are wanted: no key frame came in time on the video pad; {reason}",
                         end.duration.as_seconds(),
                         road.orders.segment_duration.as_seconds()
-                    ]
+                    )
                 );
             }
             (road.orders.publish)(Publication::SegmentEnd {
@@ -606,7 +602,7 @@ mod imp {
                     gst::element_imp_error!(
                         self,
                         gst::StreamError::WrongType,
-                        ["The video pad cannot take {caps}: {reason}"]
+                        ("The video pad cannot take {caps}: {reason}")
                     );
                     return false;
                 }

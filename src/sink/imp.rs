@@ -86,7 +86,7 @@ impl LlHlsSink {
             gst::element_imp_error!(
                 self,
                 gst::CoreError::Pad,
-                ["{factory} cannot be put into the bin: {error}"]
+                ("{factory} cannot be put into the bin: {error}")
             );
             return;
         }
@@ -105,7 +105,7 @@ impl LlHlsSink {
         gst::element_imp_error!(
             self,
             gst::CoreError::MissingPlugin,
-            ["The element {factory} is missing; install {package} (see gst-inspect-1.0 {factory})"]
+            ("The element {factory} is missing; install {package} (see gst-inspect-1.0 {factory})")
         );
     }
 
@@ -113,7 +113,7 @@ impl LlHlsSink {
     fn start(&self) -> Result<(), gst::StateChangeError> {
         let settings = self.settings().clone();
         if let Some(mistake) = settings.mistake() {
-            gst::element_imp_error!(self, gst::LibraryError::Settings, ["{mistake}"]);
+            gst::element_imp_error!(self, gst::LibraryError::Settings, ("{mistake}"));
             return Err(gst::StateChangeError);
         }
         if gst::ElementFactory::find(track::MUXER).is_none() {
@@ -147,10 +147,10 @@ impl LlHlsSink {
             gst::element_imp_error!(
                 self,
                 gst::CoreError::Failed,
-                [
+                (
                     "The elements behind pad {} cannot be built: {error}",
                     pad.name()
-                ]
+                )
             );
             self.stop();
             return Err(gst::StateChangeError);
@@ -159,7 +159,7 @@ impl LlHlsSink {
     }
 
     fn tell_taken(&self, error: &BindError) -> gst::StateChangeError {
-        gst::element_imp_error!(self, gst::ResourceError::OpenReadWrite, ["{error}"]);
+        gst::element_imp_error!(self, gst::ResourceError::OpenReadWrite, ("{error}"));
         gst::StateChangeError
     }
 
@@ -193,7 +193,7 @@ impl LlHlsSink {
                 gst::element_imp_error!(
                     self,
                     gst::ResourceError::Failed,
-                    ["The HTTP server cannot start: {error}"]
+                    ("The HTTP server cannot start: {error}")
                 );
                 gst::StateChangeError
             })
@@ -215,10 +215,10 @@ impl LlHlsSink {
                 }
             }
             Report::Warning(text) => {
-                gst::element_imp_warning!(self, gst::ResourceError::Failed, ["{text}"]);
+                gst::element_imp_warning!(self, gst::ResourceError::Failed, ("{text}"));
             }
             Report::Failed(text) => {
-                gst::element_imp_error!(self, gst::ResourceError::Failed, ["{text}"]);
+                gst::element_imp_error!(self, gst::ResourceError::Failed, ("{text}"));
             }
         }
     }
