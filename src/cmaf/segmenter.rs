@@ -189,6 +189,9 @@ pub struct Segmenter {
     grid: Option<RunningTime>,
     /// Presentation time of the next key frame to ask for.
     next_request: Option<RunningTime>,
+    /// How much before a point of the grid key frames are asked for, and count as being on it. Set with the first request
+    /// and never again: what was asked for must be recognised when it comes, however the spacing changed meanwhile.
+    early: Option<Nanos>,
 }
 
 /// Source time against decode time, between two discontinuities.
@@ -242,6 +245,7 @@ impl Segmenter {
             waiting_since: None,
             grid: None,
             next_request: None,
+            early: None,
         }
     }
 
@@ -374,7 +378,11 @@ impl Segmenter {
         let half_frame = self.spacing().unwrap_or(0) / 2;
         let due = segment.start + timescale.ticks(self.plan.segment_duration) - half_frame;
         // Requested key frames come at the grid, which may be less than a segment away from where this one began.
-        let is_on_grid = frame.presentation + timescale.nanos(half_frame) >= segment.next_on_grid;
+        let early = self
+            .early
+            .unwrap_or_default()
+            .max(timescale.nanos(half_frame));
+        let is_on_grid = frame.presentation + early >= segment.next_on_grid;
         // A segment that had to start without a key frame ends at the first that comes.
         wanted >= due || is_on_grid || !segment.starts_with_sync
     }
@@ -472,10 +480,14 @@ impl Segmenter {
     fn request_key_frames(&mut self, frame: &Frame, steps: &mut Vec<Step>) {
         let segment = self.plan.segment_duration;
         // Half a frame early, so that the frame nearest to the grid is taken and not always the one after it.
-        let frame_duration = self
-            .expected_spacing(frame)
-            .map_or(Nanos(0), |ticks| self.plan.timescale.nanos(ticks));
-        let early = Nanos(frame_duration.0 / 2);
+        let early = *self.early.get_or_insert_with(|| {
+            let frame_duration = self
+                .plan
+                .frame_duration
+                .or(frame.duration)
+                .unwrap_or_default();
+            Nanos((frame_duration.0 / 2).min(segment.0 / 4))
+        });
         let mut next = *self
             .next_request
             .get_or_insert(frame.presentation + segment);
@@ -974,6 +986,29 @@ mod tests {
         let run = Run::of(plan(90_000, Some(FRAME_30)), frames);
         assert!(run.cuts.iter().all(|cut| !cut.is_discontinuity));
         assert_eq!(run.constants().unwrap().part_target.ticks, 18_000);
+    }
+
+    #[test]
+    fn a_key_frame_that_was_asked_for_ends_the_segment_whatever_the_spacing_was_then() {
+        // A hole just before the frame at 4.1 s, which opens a segment: the newest spacing is 0.23 s when it asks.
+        let times = (0..300).filter(|index| !(117..123).contains(index));
+        let mut segmenter = Segmenter::new(plan(90_000, Some(FRAME_30)));
+        let mut run = Run::default();
+        let mut answered = 0;
+        for time in times.map(|index| at(index, 30, 1)) {
+            let due = |at: &Option<RunningTime>| at.is_none_or(|at| at.0 <= time);
+            let has_request = run.requests[answered..].iter().any(due);
+            let is_sync = time == 0 || has_request;
+            if is_sync {
+                answered = run.requests.iter().filter(|at| due(at)).count();
+            }
+            run.take(segmenter.push(frame(time, is_sync)));
+        }
+        run.take(segmenter.finish());
+        run.check();
+        for (_, end) in &run.segments[..run.segments.len() - 1] {
+            assert_eq!(end.cause, SegmentEndCause::KeyFrame);
+        }
     }
 
     #[test]

@@ -1,0 +1,180 @@
+//! A client as small as can be: one request at a time on one connection, everything with a deadline.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use super::PATIENCE;
+
+/// An answer, as it came.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(header, _)| header == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// Keeps its connection from one request to the next.
+#[derive(Debug)]
+pub struct Client {
+    port: u16,
+    connection: Option<BufReader<TcpStream>>,
+}
+
+impl Client {
+    pub fn new(port: u16) -> Self {
+        Self {
+            port,
+            connection: None,
+        }
+    }
+
+    /// The answer to GET, whatever it is.
+    pub fn get(&mut self, path: &str) -> Answer {
+        self.request("GET", path)
+    }
+
+    /// The body of what has to be there.
+    pub fn body(&mut self, path: &str) -> Vec<u8> {
+        let answer = self.get(path);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.body
+    }
+
+    pub fn request(&mut self, method: &str, path: &str) -> Answer {
+        self.try_request(method, path)
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    pub fn try_request(&mut self, method: &str, path: &str) -> std::io::Result<Answer> {
+        let is_reused = self.connection.is_some();
+        match self.exchange(method, path) {
+            // The server may have closed an idle connection in the meantime.
+            Err(_) if is_reused => self.exchange(method, path),
+            result => result,
+        }
+    }
+
+    fn exchange(&mut self, method: &str, path: &str) -> std::io::Result<Answer> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let stream = TcpStream::connect(("127.0.0.1", self.port))?;
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                BufReader::new(stream)
+            }
+        };
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        connection.get_mut().write_all(request.as_bytes())?;
+        let answer = read_answer(&mut connection, method == "HEAD")?;
+        if answer.header("connection") != Some("close") {
+            self.connection = Some(connection);
+        }
+        Ok(answer)
+    }
+}
+
+fn read_answer(connection: &mut impl BufRead, is_head: bool) -> std::io::Result<Answer> {
+    let mut line = || -> std::io::Result<String> {
+        let mut line = String::new();
+        if connection.read_line(&mut line)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(line.trim_end().to_owned())
+    };
+    let bad = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, what.to_owned());
+    let status = line()?;
+    let status = status
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .ok_or_else(|| bad(&status))?;
+    let mut headers = Vec::new();
+    loop {
+        let header = line()?;
+        if header.is_empty() {
+            break;
+        }
+        let (name, value) = header.split_once(':').ok_or_else(|| bad(&header))?;
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let mut answer = Answer {
+        status,
+        headers,
+        body: Vec::new(),
+    };
+    if !is_head && status != 204 {
+        let length = answer
+            .header("content-length")
+            .and_then(|length| length.parse().ok())
+            .ok_or_else(|| bad("no Content-Length"))?;
+        answer.body = vec![0; length];
+        connection.read_exact(&mut answer.body)?;
+    }
+    Ok(answer)
+}
+
+/// A request under way on a thread and a connection of its own.
+#[derive(Debug)]
+pub struct Pending {
+    path: String,
+    answer: mpsc::Receiver<std::io::Result<Answer>>,
+}
+
+impl Pending {
+    pub fn get(port: u16, path: &str) -> Self {
+        let (sender, answer) = mpsc::channel();
+        let request = path.to_owned();
+        thread::spawn(move || {
+            let answer = Client::new(port).try_request("GET", &request);
+            // Nobody listens when the test failed.
+            let _ = sender.send(answer);
+        });
+        Self {
+            path: path.to_owned(),
+            answer,
+        }
+    }
+
+    /// Panics when there is an answer already.
+    pub fn assert_waiting(&self) {
+        if let Ok(answer) = self.answer.try_recv() {
+            panic!("{} was to wait: {answer:?}", self.path);
+        }
+    }
+
+    pub fn wait(self) -> Answer {
+        self.wait_at_most(PATIENCE)
+    }
+
+    pub fn wait_at_most(self, patience: Duration) -> Answer {
+        self.answer
+            .recv_timeout(patience)
+            .unwrap_or_else(|_| panic!("no answer to {}", self.path))
+            .unwrap_or_else(|error| panic!("{}: {error}", self.path))
+    }
+}
