@@ -6,6 +6,8 @@
 
 pub mod segmenter;
 
+pub mod conductor;
+
 pub mod access_unit;
 pub mod boxes;
 pub mod codec;

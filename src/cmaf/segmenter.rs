@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 
+use super::conductor::Border;
 use crate::time::{MediaTime, NANOS_PER_SECOND, Nanos, RunningTime, Timescale};
 
 /// The longest hole between two frames that is bridged by longer samples; a longer one becomes a discontinuity.
@@ -27,6 +28,9 @@ const REQUESTED_SEGMENTS_AHEAD: i64 = 3;
 /// How long frames are dropped after a discontinuity while waiting for a key frame, before starting without one (a
 /// stream with periodic intra refresh has none).
 const LONGEST_WAIT_FOR_KEY_FRAME: Nanos = Nanos::from_seconds(5);
+
+/// How much shorter than allowed a segment is kept, for the followers' sake: two frames of audio and some.
+const SPARE_FOR_FOLLOWERS: Nanos = Nanos::from_millis(60);
 
 /// How many distances between frames are remembered: few enough to follow a camera into the dark within a second.
 const REMEMBERED_SPACINGS: usize = 8;
@@ -46,6 +50,8 @@ pub struct Plan {
     pub part_duration: Nanos,
     /// The frame duration the caps promise, if they do.
     pub frame_duration: Option<Nanos>,
+    /// Audio has no composition offsets and needs no key frames.
+    pub is_audio: bool,
 }
 
 /// What the segmenter has to know of a frame.
@@ -74,6 +80,30 @@ pub enum Step {
     EndSegment(SegmentEnd),
     /// A key frame is wanted: at the first frame from this presentation time on, or at once.
     RequestKeyFrame(Option<RunningTime>),
+    /// The leading track begins a segment: the border for all others.
+    BeginSegment(NewBorder),
+    /// A following track begins to be seen, with the segment of this number.
+    Join(u64),
+}
+
+/// What the leading track decides with the first frame of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewBorder {
+    /// Presentation time of the frame.
+    pub presentation: RunningTime,
+    /// The source's time at decode time 0.
+    pub zero: RunningTime,
+    /// Time or format jumped.
+    pub is_discontinuity: bool,
+}
+
+/// Who says where segments begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guide {
+    /// This track.
+    Lead,
+    /// The leading track: the next border it set, if it has.
+    Follow(Option<Border>),
 }
 
 /// Where a frame stands inside its part.
@@ -90,6 +120,8 @@ pub struct Placement {
 pub enum DropReason {
     /// Nothing can be decoded before the first key frame, nor after a discontinuity until the next.
     NoKeyFrameYet,
+    /// The segment it would belong to began without this track; it joins with the next.
+    BeforeJoining,
     /// Its decode time is not after that of the frame before.
     Backwards,
 }
@@ -181,6 +213,10 @@ pub struct Segmenter {
     spacings: VecDeque<i64>,
     part_target: Option<i64>,
     constants: Option<Constants>,
+    /// EXT-X-TARGETDURATION of the presentation, if another track has fixed it.
+    given_target_duration: Option<u32>,
+    /// Number of the segment a following track is in.
+    number: Option<u64>,
     /// The next part is the first after a jump.
     is_discontinuity: bool,
     /// Decode time of the first frame dropped for want of a key frame.
@@ -241,6 +277,8 @@ impl Segmenter {
             spacings: VecDeque::with_capacity(REMEMBERED_SPACINGS),
             part_target,
             constants: None,
+            given_target_duration: None,
+            number: None,
             is_discontinuity: false,
             waiting_since: None,
             grid: None,
@@ -249,34 +287,65 @@ impl Segmenter {
         }
     }
 
-    /// Takes the next frame in decode order.
+    /// Takes the next frame of the leading track, in decode order.
     pub fn push(&mut self, frame: Frame) -> Vec<Step> {
+        self.take(frame, Guide::Lead)
+    }
+
+    /// Takes the next frame of a following track. `border` is the next one after its segment ([`Segmenter::number`]), if
+    /// the leader has set it; before it has joined, the one to join at.
+    pub fn push_following(&mut self, frame: Frame, border: Option<Border>) -> Vec<Step> {
+        self.take(frame, Guide::Follow(border))
+    }
+
+    /// The number of the segment a following track is in; `None` before it has joined.
+    pub fn number(&self) -> Option<u64> {
+        self.number
+    }
+
+    /// Another track has fixed EXT-X-TARGETDURATION for all (rule MV-09).
+    pub fn give_target_duration(&mut self, seconds: u32) {
+        self.given_target_duration = Some(seconds);
+    }
+
+    fn take(&mut self, frame: Frame, guide: Guide) -> Vec<Step> {
         let mut steps = Vec::with_capacity(4);
         if let Some(reason) = self.follow_source(&frame, &mut steps) {
             steps.push(Step::Drop(reason));
             return steps;
         }
         let Some(line) = self.line else {
-            return self.await_key_frame(&frame, steps);
+            return match guide {
+                Guide::Lead => self.await_key_frame(&frame, steps),
+                Guide::Follow(border) => self.join(&frame, border, steps),
+            };
         };
         self.newest = Some(frame.decode);
         let wanted = line.decode(frame.decode, self.plan.timescale);
         self.find_part_target(&frame, wanted);
 
-        if self.is_segment_border(&frame, wanted) {
-            self.close_part(wanted, Border::Segment, &mut steps);
+        if let Some(border) = self.due_border(&frame, guide) {
+            self.number = Some(border.number);
+            if border.is_discontinuity {
+                steps.append(&mut self.interrupt());
+                return self.join(&frame, Some(border), steps);
+            }
+            self.close_part(wanted, PartBorder::Segment, &mut steps);
+            self.end_segment(SegmentEndCause::KeyFrame, &mut steps);
+        } else if guide == Guide::Lead && self.is_segment_border(&frame, wanted) {
+            self.close_part(wanted, PartBorder::Segment, &mut steps);
             self.end_segment(SegmentEndCause::KeyFrame, &mut steps);
         } else if !self.fits(wanted) {
-            self.close_part(wanted, Border::Part, &mut steps);
-            self.end_overlong_segment(&mut steps);
+            self.close_part(wanted, PartBorder::Part, &mut steps);
+            self.end_overlong_segment(guide, &mut steps);
         }
-        let decode = self.place(&frame, wanted, line, &mut steps);
+        let decode = self.place(&frame, wanted, line, guide, &mut steps);
         // The part closes with its last frame, not when the next one has come: that frame's time is the latency.
         if let Some(expected) = self.expected_spacing(&frame)
             && !self.fits_after(wanted, decode, expected)
         {
-            self.close_part(wanted + expected, Border::Part, &mut steps);
-            self.end_overlong_segment(&mut steps);
+            self.close_part(wanted + expected, PartBorder::Part, &mut steps);
+            self.end_overlong_segment(guide, &mut steps);
         }
         steps
     }
@@ -326,6 +395,75 @@ impl Segmenter {
             self.spacings.push_back(spacing);
         }
         None
+    }
+
+    /// The border a following track has reached with this frame.
+    fn due_border(&self, frame: &Frame, guide: Guide) -> Option<Border> {
+        let Guide::Follow(Some(border)) = guide else {
+            return None;
+        };
+        let is_due = frame.is_sync && frame.presentation + self.early(frame) >= border.presentation;
+        is_due.then_some(border)
+    }
+
+    /// How much before a border a frame may come and still be the one meant. A frame of audio is never early: the border is
+    /// where it begins, or the frame after it is the first.
+    fn early(&self, frame: &Frame) -> Nanos {
+        if self.plan.is_audio {
+            return Nanos(0);
+        }
+        let half_frame = self.expected_spacing(frame).unwrap_or(0) / 2;
+        self.early
+            .unwrap_or_default()
+            .max(self.plan.timescale.nanos(half_frame))
+    }
+
+    /// A following track begins at a border: with the frame that is there, or not much after it.
+    fn join(&mut self, frame: &Frame, border: Option<Border>, mut steps: Vec<Step>) -> Vec<Step> {
+        let Some(border) = border else {
+            steps.push(Step::Drop(DropReason::BeforeJoining));
+            return steps;
+        };
+        let late = frame.presentation - border.presentation;
+        let is_near = late.0 >= -self.early(frame).0 && late.0 < self.plan.part_duration.0;
+        // Video may have to wait for its key frame; the border's segment is its own all the same.
+        let is_waiting_for_key = !self.plan.is_audio && late.0 >= 0 && self.waiting_since.is_some();
+        if !is_near && !is_waiting_for_key && !self.is_discontinuity {
+            steps.push(Step::Drop(DropReason::BeforeJoining));
+            return steps;
+        }
+        if !frame.is_sync {
+            if self.waiting_since.replace(frame.decode).is_none() {
+                steps.push(Step::RequestKeyFrame(None));
+            }
+            steps.push(Step::Drop(DropReason::NoKeyFrameYet));
+            return steps;
+        }
+        self.waiting_since = None;
+        self.spacings.clear();
+        let timescale = self.plan.timescale;
+        let first_offset = if self.plan.is_audio {
+            Nanos(0)
+        } else {
+            frame.presentation - frame.decode
+        };
+        let line = Line {
+            source: border.zero,
+            ticks: 0,
+            first_offset,
+        };
+        // Decode time never runs back, and a track that joins late begins where it is.
+        self.end = self.end.max(line.decode(frame.decode, timescale));
+        self.line = Some(line);
+        self.newest = None;
+        self.grid = Some(border.presentation);
+        self.is_discontinuity |= border.is_discontinuity;
+        if self.number.is_none() {
+            steps.push(Step::Join(border.number));
+        }
+        self.number = Some(border.number);
+        steps.append(&mut self.take(*frame, Guide::Follow(None)));
+        steps
     }
 
     /// Without a line nothing is cut: the next key frame starts one.
@@ -426,7 +564,14 @@ impl Segmenter {
     }
 
     /// Puts the frame into the open part, opening part and segment where there is none. Answers its decode time.
-    fn place(&mut self, frame: &Frame, wanted: i64, line: Line, steps: &mut Vec<Step>) -> i64 {
+    fn place(
+        &mut self,
+        frame: &Frame,
+        wanted: i64,
+        line: Line,
+        guide: Guide,
+        steps: &mut Vec<Step>,
+    ) -> i64 {
         let timescale = self.plan.timescale;
         let decode = match &mut self.part {
             Some(part) => {
@@ -439,19 +584,25 @@ impl Segmenter {
             }
             None => self.end,
         };
-        let composition_offset = line.decode(frame.presentation, timescale) - decode;
+        let composition_offset = if self.plan.is_audio {
+            0
+        } else {
+            line.decode(frame.presentation, timescale) - decode
+        };
         let sample = Sample {
             duration: 0,
             composition_offset,
             is_sync: frame.is_sync,
         };
+        let is_discontinuity = self.is_discontinuity && self.part.is_none();
         let part = self.part.get_or_insert_with(|| OpenPart {
             start: decode,
             last: decode,
             samples: Vec::new(),
             captured: frame.presentation,
-            is_discontinuity: std::mem::take(&mut self.is_discontinuity),
+            is_discontinuity,
         });
+        self.is_discontinuity &= !is_discontinuity;
         part.samples.push(sample);
         let decode_in_part = decode - part.start;
 
@@ -466,7 +617,16 @@ impl Segmenter {
         });
         segment.frames += 1;
         if opens_segment {
-            self.request_key_frames(frame, steps);
+            if guide == Guide::Lead {
+                steps.push(Step::BeginSegment(NewBorder {
+                    presentation: frame.presentation,
+                    zero: line.source + Nanos(-timescale.nanos(line.ticks).0),
+                    is_discontinuity,
+                }));
+            }
+            if !self.plan.is_audio {
+                self.request_key_frames(frame, steps);
+            }
         }
         steps.push(Step::Feed(Placement {
             decode_in_part,
@@ -501,7 +661,7 @@ impl Segmenter {
     }
 
     /// Closes the open part, if any, as near to `wanted` as the rules allow.
-    fn close_part(&mut self, wanted: i64, border: Border, steps: &mut Vec<Step>) {
+    fn close_part(&mut self, wanted: i64, border: PartBorder, steps: &mut Vec<Step>) {
         let Some(mut part) = self.part.take() else {
             return;
         };
@@ -510,8 +670,8 @@ impl Segmenter {
             // The last part of a segment may be short; none may be long (PL-15, PL-16).
             Some(target) => {
                 let shortest = match border {
-                    Border::Part => part.start + (target * SHORTEST_PART_PERCENT + 99) / 100,
-                    Border::Segment => after_last,
+                    PartBorder::Part => part.start + (target * SHORTEST_PART_PERCENT + 99) / 100,
+                    PartBorder::Segment => after_last,
                 };
                 let longest = (part.start + target).max(after_last);
                 wanted.clamp(shortest.clamp(after_last, longest), longest)
@@ -554,11 +714,15 @@ impl Segmenter {
             .or(self.part_target)
             .unwrap_or_else(|| self.plan.timescale.ticks(self.plan.part_duration));
         let wanted = part.last + expected;
-        self.close_part(wanted, Border::Segment, steps);
+        self.close_part(wanted, PartBorder::Segment, steps);
     }
 
     /// Ends the segment when one more part could make it break the target duration (rule PL-08).
-    fn end_overlong_segment(&mut self, steps: &mut Vec<Step>) {
+    fn end_overlong_segment(&mut self, guide: Guide, steps: &mut Vec<Step>) {
+        // A follower ends where the leader did: that is never too long. Only a missing key frame makes it so.
+        if guide != Guide::Lead && self.plan.is_audio {
+            return;
+        }
         let (Some(segment), Some(target)) = (self.segment, self.part_target) else {
             return;
         };
@@ -571,7 +735,9 @@ impl Segmenter {
             }
             None => timescale.ticks(LONGEST_FIRST_SEGMENT),
         };
-        if self.end + target - segment.start >= longest {
+        // Followers may end a frame later than the leader, and must not break it either.
+        let spare = timescale.ticks(SPARE_FOR_FOLLOWERS);
+        if self.end + target - segment.start >= longest - spare {
             self.end_segment(SegmentEndCause::NoKeyFrame, steps);
         }
     }
@@ -610,12 +776,14 @@ impl Segmenter {
         };
         let wanted = self.plan.segment_duration.0;
         let wanted_seconds = (wanted + NANOS_PER_SECOND / 2) / NANOS_PER_SECOND;
-        let target_duration = wanted_seconds
+        let own_target_duration = wanted_seconds
             .max(duration.to_units_nearest(1))
             .max(part_target.to_units_nearest(1))
             .max(1);
         self.constants = Some(Constants {
-            target_duration: u32::try_from(target_duration).unwrap_or(u32::MAX),
+            target_duration: self
+                .given_target_duration
+                .unwrap_or_else(|| u32::try_from(own_target_duration).unwrap_or(u32::MAX)),
             part_target,
             first_segment_has_parts: target == promised,
         });
@@ -640,7 +808,7 @@ impl Line {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Border {
+enum PartBorder {
     Part,
     Segment,
 }
@@ -675,6 +843,7 @@ mod tests {
             segment_duration: Nanos::from_seconds(1),
             part_duration: Nanos::from_millis(200),
             frame_duration,
+            is_audio: false,
         }
     }
 
@@ -700,6 +869,8 @@ mod tests {
         segments: Vec<(Vec<Cut>, SegmentEnd)>,
         dropped: Vec<DropReason>,
         requests: Vec<Option<RunningTime>>,
+        borders: Vec<NewBorder>,
+        joined: Option<u64>,
         fed: usize,
         open: Vec<Cut>,
     }
@@ -729,6 +900,8 @@ mod tests {
                         self.segments.push((std::mem::take(&mut self.open), end));
                     }
                     Step::RequestKeyFrame(at) => self.requests.push(at),
+                    Step::BeginSegment(border) => self.borders.push(border),
+                    Step::Join(number) => self.joined = Some(number),
                 }
             }
         }

@@ -322,6 +322,7 @@ mod imp {
                     segment_duration: road.orders.segment_duration,
                     part_duration: road.orders.part_duration,
                     frame_duration: format.frame_duration(),
+                    is_audio: false,
                 })
             });
             let steps = segmenter.push(frame);
@@ -346,6 +347,7 @@ mod imp {
                     (Step::CutPart(cut), _) => self.cut_part(road, &cut)?,
                     (Step::EndSegment(end), _) => self.end_segment(road, end),
                     (Step::RequestKeyFrame(at), _) => self.request_key_frame(road, at),
+                    (Step::BeginSegment(_) | Step::Join(_), _) => {}
                 }
             }
             Ok(())
@@ -353,7 +355,9 @@ mod imp {
 
         fn note_drop(&self, reason: DropReason) {
             let counter = match reason {
-                DropReason::NoKeyFrameYet => &self.counts.before_key_frame,
+                DropReason::NoKeyFrameYet | DropReason::BeforeJoining => {
+                    &self.counts.before_key_frame
+                }
                 DropReason::Backwards => &self.counts.backwards,
             };
             let times = count(counter);

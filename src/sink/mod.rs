@@ -9,6 +9,7 @@ use gst::{glib, prelude::*};
 
 mod clock;
 mod collector;
+mod ensemble;
 mod feeder;
 mod imp;
 mod messages;

@@ -1,0 +1,306 @@
+//! Keeps the tracks of a presentation in step: where segments begin, and how far each track may go.
+//!
+//! Belongs here: the borders the leading track decides, the time all decode lines count from, who leads and when the start
+//! is. Does not: waiting (`sink/ensemble`), cutting (`segmenter`).
+//!
+//! One track leads: the first video track, else the first audio track. Its key frames decide where segments begin; the other
+//! tracks begin theirs at their first (key) frame from there on. A follower goes no further than the leader has come, so it
+//! always knows whether a border is behind it, and all renditions stay in step (rule MV-12).
+
+use std::collections::VecDeque;
+
+use crate::time::RunningTime;
+
+/// How many borders are remembered: as many as a follower may be behind the leader.
+const REMEMBERED_BORDERS: usize = 256;
+
+/// Place of a track in the presentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TrackIndex(pub usize);
+
+/// Where a segment of the leader begins, and so every track's segment of that number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Border {
+    /// The segment's number.
+    pub number: u64,
+    /// Presentation time of its first frame.
+    pub presentation: RunningTime,
+    /// Time or format jumped here.
+    pub is_discontinuity: bool,
+    /// What source time decode time 0 is at, from here to the next discontinuity, for every track.
+    pub zero: RunningTime,
+}
+
+/// What a track may do with its next frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// It decides the borders itself.
+    Lead,
+    /// It takes the borders that are known.
+    Follow,
+    /// Nothing has begun: it has to wait until every track is there, or is given up.
+    WaitForStart,
+    /// It is ahead of the leader.
+    WaitForLeader,
+}
+
+/// The state the tracks share. See the module's documentation.
+#[derive(Debug)]
+pub struct Conductor {
+    tracks: Vec<TrackState>,
+    leader: TrackIndex,
+    /// Segments began.
+    has_started: bool,
+    borders: VecDeque<Border>,
+    /// The newest presentation time the leader has dealt with: borders up to here are known.
+    progress: Option<RunningTime>,
+    target_duration: Option<u32>,
+    next_number: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TrackState {
+    Awaited,
+    Here,
+    /// It did not come in time; it may still.
+    GivenUp,
+    Ended,
+}
+
+impl Conductor {
+    /// `tracks` tracks, in the order of their importance; `leader` is the one that leads if it comes.
+    pub fn new(tracks: usize, leader: TrackIndex) -> Self {
+        Self {
+            tracks: vec![TrackState::Awaited; tracks],
+            leader,
+            has_started: false,
+            borders: VecDeque::new(),
+            progress: None,
+            target_duration: None,
+            next_number: 0,
+        }
+    }
+
+    /// A first frame of the track is there.
+    pub fn arrive(&mut self, track: TrackIndex) {
+        if let Some(state @ (TrackState::Awaited | TrackState::GivenUp)) =
+            self.tracks.get_mut(track.0)
+        {
+            *state = TrackState::Here;
+        }
+    }
+
+    /// Stops waiting for tracks that are not there. Answers which those are. If the leader is among them, `by` leads.
+    pub fn give_up(&mut self, by: TrackIndex) -> Vec<TrackIndex> {
+        if self.has_started {
+            return Vec::new();
+        }
+        let mut absent = Vec::new();
+        for (index, state) in self.tracks.iter_mut().enumerate() {
+            if *state == TrackState::Awaited {
+                *state = TrackState::GivenUp;
+                absent.push(TrackIndex(index));
+            }
+        }
+        if absent.contains(&self.leader) {
+            self.leader = by;
+        }
+        absent
+    }
+
+    /// What the track may do with a frame presented at `presentation`.
+    pub fn leave(&self, track: TrackIndex, presentation: RunningTime) -> Leave {
+        let is_awaiting = self.tracks.contains(&TrackState::Awaited);
+        if !self.has_started && is_awaiting {
+            return Leave::WaitForStart;
+        }
+        if track == self.leader {
+            return Leave::Lead;
+        }
+        match self.progress {
+            Some(progress) if presentation <= progress => Leave::Follow,
+            _ => Leave::WaitForLeader,
+        }
+    }
+
+    /// The leader begins a segment.
+    pub fn begin_segment(
+        &mut self,
+        presentation: RunningTime,
+        zero: RunningTime,
+        is_discontinuity: bool,
+    ) {
+        self.has_started = true;
+        if self.borders.len() == REMEMBERED_BORDERS {
+            self.borders.pop_front();
+        }
+        self.borders.push_back(Border {
+            number: self.next_number,
+            presentation,
+            is_discontinuity,
+            zero,
+        });
+        self.next_number += 1;
+    }
+
+    /// The leader has dealt with a frame presented at `presentation`.
+    pub fn advance(&mut self, presentation: RunningTime) {
+        let jumped_back = self
+            .borders
+            .back()
+            .is_some_and(|border| border.is_discontinuity && border.presentation == presentation);
+        self.progress = match self.progress {
+            Some(progress) if !jumped_back => Some(progress.max(presentation)),
+            _ => Some(presentation),
+        };
+    }
+
+    /// The leader's first segment is complete: EXT-X-TARGETDURATION for all.
+    pub fn fix_target_duration(&mut self, seconds: u32) {
+        self.target_duration.get_or_insert(seconds);
+    }
+
+    /// EXT-X-TARGETDURATION, once it is known.
+    pub fn target_duration(&self) -> Option<u32> {
+        self.target_duration
+    }
+
+    /// The track is over. If it led, the next one that is there leads.
+    pub fn end(&mut self, track: TrackIndex) {
+        if let Some(state) = self.tracks.get_mut(track.0) {
+            *state = TrackState::Ended;
+        }
+        if track == self.leader
+            && let Some(next) = self
+                .tracks
+                .iter()
+                .position(|state| *state == TrackState::Here)
+        {
+            self.leader = TrackIndex(next);
+        }
+    }
+
+    /// Whether every track is over.
+    pub fn is_over(&self) -> bool {
+        self.tracks
+            .iter()
+            .all(|state| matches!(state, TrackState::Ended | TrackState::GivenUp))
+    }
+
+    /// The first border after segment `number`, or for a track without a segment the one to begin at.
+    pub fn border_after(&self, number: Option<u64>) -> Option<Border> {
+        match number {
+            Some(number) => self
+                .borders
+                .iter()
+                .find(|border| border.number > number)
+                .copied(),
+            None => self.borders.front().copied(),
+        }
+    }
+
+    /// The border a track joins at whose first frame is presented at `presentation`: the newest one not after it, or the
+    /// first there is.
+    pub fn border_to_join(&self, presentation: RunningTime) -> Option<Border> {
+        let newest = self
+            .borders
+            .iter()
+            .rev()
+            .find(|border| border.presentation <= presentation);
+        newest.or(self.borders.front()).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VIDEO: TrackIndex = TrackIndex(0);
+    const AUDIO: TrackIndex = TrackIndex(1);
+
+    fn at(millis: i64) -> RunningTime {
+        RunningTime(millis * 1_000_000)
+    }
+
+    fn begin(conductor: &mut Conductor, millis: i64) {
+        conductor.begin_segment(at(millis), at(0), false);
+        conductor.advance(at(millis));
+    }
+
+    #[test]
+    fn one_track_leads_at_once() {
+        let mut conductor = Conductor::new(1, VIDEO);
+        conductor.arrive(VIDEO);
+        assert_eq!(conductor.leave(VIDEO, at(0)), Leave::Lead);
+    }
+
+    #[test]
+    fn the_leader_waits_for_the_others_and_they_stay_behind_it() {
+        let mut conductor = Conductor::new(2, VIDEO);
+        conductor.arrive(VIDEO);
+        assert_eq!(conductor.leave(VIDEO, at(0)), Leave::WaitForStart);
+        conductor.arrive(AUDIO);
+        assert_eq!(conductor.leave(VIDEO, at(0)), Leave::Lead);
+        assert_eq!(conductor.leave(AUDIO, at(0)), Leave::WaitForLeader);
+        begin(&mut conductor, 0);
+        assert_eq!(conductor.leave(AUDIO, at(0)), Leave::Follow);
+        assert_eq!(conductor.leave(AUDIO, at(20)), Leave::WaitForLeader);
+        conductor.advance(at(33));
+        assert_eq!(conductor.leave(AUDIO, at(20)), Leave::Follow);
+    }
+
+    #[test]
+    fn an_absent_leader_is_replaced_by_whoever_waited() {
+        let mut conductor = Conductor::new(2, VIDEO);
+        conductor.arrive(AUDIO);
+        assert_eq!(conductor.give_up(AUDIO), [VIDEO]);
+        assert_eq!(conductor.leave(AUDIO, at(0)), Leave::Lead);
+        begin(&mut conductor, 0);
+        assert_eq!(conductor.give_up(AUDIO), [], "not after the start");
+        conductor.arrive(VIDEO);
+        assert_eq!(conductor.leave(VIDEO, at(0)), Leave::Follow);
+    }
+
+    #[test]
+    fn borders_are_numbered_and_found() {
+        let mut conductor = Conductor::new(2, VIDEO);
+        for second in 0..4 {
+            begin(&mut conductor, second * 1000);
+        }
+        assert_eq!(conductor.border_after(None).unwrap().number, 0);
+        assert_eq!(
+            conductor.border_after(Some(1)).unwrap().presentation,
+            at(2000)
+        );
+        assert_eq!(conductor.border_after(Some(3)), None);
+        assert_eq!(conductor.border_to_join(at(2500)).unwrap().number, 2);
+        assert_eq!(conductor.border_to_join(at(-5)).unwrap().number, 0);
+    }
+
+    #[test]
+    fn a_jump_back_of_the_leader_holds_the_others_there() {
+        let mut conductor = Conductor::new(2, VIDEO);
+        conductor.arrive(VIDEO);
+        conductor.arrive(AUDIO);
+        begin(&mut conductor, 0);
+        conductor.advance(at(9000));
+        conductor.begin_segment(at(100), at(-9000), true);
+        conductor.advance(at(100));
+        assert_eq!(conductor.leave(AUDIO, at(150)), Leave::WaitForLeader);
+        conductor.advance(at(166));
+        assert_eq!(conductor.leave(AUDIO, at(150)), Leave::Follow);
+    }
+
+    #[test]
+    fn who_is_left_leads_and_the_last_one_ends_it() {
+        let mut conductor = Conductor::new(2, VIDEO);
+        conductor.arrive(VIDEO);
+        conductor.arrive(AUDIO);
+        begin(&mut conductor, 0);
+        conductor.end(VIDEO);
+        assert!(!conductor.is_over());
+        assert_eq!(conductor.leave(AUDIO, at(9000)), Leave::Lead);
+        conductor.end(AUDIO);
+        assert!(conductor.is_over());
+    }
+}

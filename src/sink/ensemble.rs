@@ -1,0 +1,117 @@
+//! Lets the tracks of a run wait for each other: the conductor behind a lock, and a bell.
+//!
+//! Belongs here: waiting with a deadline, and the one clock mapping all tracks share. Does not: who waits for what
+//! (`cmaf/conductor`). Only worker threads wait here, never a streaming thread.
+
+use std::{
+    sync::{Condvar, Mutex, MutexGuard, OnceLock},
+    time::Duration,
+};
+
+use crate::{
+    cmaf::conductor::{Conductor, Leave, TrackIndex},
+    time::{ClockMapping, RunningTime},
+};
+
+/// What the tracks of one run share.
+#[derive(Debug)]
+pub(super) struct Ensemble {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Running time to Unix time, sampled by whichever track publishes first.
+    mapping: OnceLock<ClockMapping>,
+    /// How long a track may keep the others waiting at the start.
+    patience: Duration,
+}
+
+#[derive(Debug)]
+struct State {
+    conductor: Conductor,
+    is_stopped: bool,
+}
+
+/// What a track is told after it has waited.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// It leads.
+    Lead,
+    /// It follows.
+    Follow,
+    /// The run is over.
+    Stop,
+    /// These tracks did not come; ask again.
+    Absent(Vec<TrackIndex>),
+}
+
+impl Ensemble {
+    pub(super) fn new(conductor: Conductor, patience: Duration) -> Self {
+        Self {
+            state: Mutex::new(State {
+                conductor,
+                is_stopped: false,
+            }),
+            changed: Condvar::new(),
+            mapping: OnceLock::new(),
+            patience,
+        }
+    }
+
+    /// Waits until the track may go on with a frame presented at `presentation`.
+    pub(super) fn wait(&self, track: TrackIndex, presentation: RunningTime) -> Told {
+        let mut state = self.state();
+        loop {
+            if state.is_stopped {
+                return Told::Stop;
+            }
+            match state.conductor.leave(track, presentation) {
+                Leave::Lead => return Told::Lead,
+                Leave::Follow => return Told::Follow,
+                Leave::WaitForStart => {
+                    let (after, timeout) = self
+                        .changed
+                        .wait_timeout(state, self.patience)
+                        .expect(POISONED);
+                    state = after;
+                    if timeout.timed_out() {
+                        let absent = state.conductor.give_up(track);
+                        if !absent.is_empty() {
+                            self.changed.notify_all();
+                            return Told::Absent(absent);
+                        }
+                    }
+                }
+                // The leader went silent or is slower: the presentation stays in step with it.
+                Leave::WaitForLeader => state = self.changed.wait(state).expect(POISONED),
+            }
+        }
+    }
+
+    /// Changes what the tracks share, and lets everyone look again.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Conductor) -> T) -> T {
+        let result = change(&mut self.state().conductor);
+        self.changed.notify_all();
+        result
+    }
+
+    /// Reads what the tracks share.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Conductor) -> T) -> T {
+        read(&self.state().conductor)
+    }
+
+    /// Releases everyone who waits, for good.
+    pub(super) fn stop(&self) {
+        self.state().is_stopped = true;
+        self.changed.notify_all();
+    }
+
+    /// The run's clock mapping; `sample` is asked the first time.
+    pub(super) fn mapping(&self, sample: impl FnOnce() -> ClockMapping) -> ClockMapping {
+        *self.mapping.get_or_init(sample)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect(POISONED)
+    }
+}
+
+const POISONED: &str = "ensemble lock poisoned";
