@@ -1,10 +1,13 @@
 //! When the format or the time jumps players are told; when a few frames are missing they are not.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test says no")]
+
 mod support;
 
+use gst::prelude::*;
 use support::{
     check::{Allowed, Run, follow_and_check},
-    stream::{FedStream, Frames},
+    stream::{FedStream, Frames, Stream},
 };
 
 fn check(fed: &mut FedStream, discontinuities: usize) -> Run {
@@ -133,6 +136,52 @@ fn time_that_starts_over_is_told() {
     let run = check(&mut fed, 1);
     assert_eq!(run.segments.len(), 5);
     assert_eq!(run.samples().count(), 150);
+    // PL-33: one date names one picture.
+    let segments = &run.playlist.segments;
+    let overlap = segments[2].date + segments[2].duration - segments[3].date;
+    assert!(overlap < 1_000_000_000, "{overlap}");
+}
+
+/// A seek starts running time over, under the same clock.
+#[test]
+fn a_seek_is_told() {
+    support::init();
+    let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/seek.mp4");
+    let recorder = gst::parse::launch(&format!(
+        "videotestsrc num-buffers=90 ! video/x-raw,format=I420,width=160,height=120,framerate=30/1 \
+         ! x264enc tune=zerolatency key-int-max=15 ! h264parse ! mp4mux ! filesink location=\"{file}\""
+    ))
+    .unwrap();
+    recorder.set_state(gst::State::Playing).unwrap();
+    let written = recorder
+        .bus()
+        .unwrap()
+        .timed_pop_filtered(gst::ClockTime::from_seconds(30), &[gst::MessageType::Eos]);
+    assert!(written.is_some());
+    recorder.set_state(gst::State::Null).unwrap();
+
+    let mut stream = Stream::new(
+        &format!("filesrc location=\"{file}\" ! qtdemux ! h264parse"),
+        "sync=true segment-duration=500",
+    );
+    stream.play();
+    stream.wait_for_element_message("llhls-segment");
+    let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT;
+    stream
+        .pipeline
+        .seek_simple(flags, gst::ClockTime::from_seconds(2))
+        .unwrap();
+    let playlist = stream.wait_for_end();
+    let jumps = playlist
+        .segments
+        .iter()
+        .filter(|segment| segment.is_discontinuity)
+        .count();
+    assert_eq!(jumps, 1, "{}", playlist.text);
+    for pair in playlist.segments.windows(2) {
+        let overlap = pair[0].date + pair[0].duration - pair[1].date;
+        assert!(overlap < 1_000_000_000, "PL-33: {}", playlist.text);
+    }
 }
 
 #[test]

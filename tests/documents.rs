@@ -1,5 +1,7 @@
 //! What else the server has: the JSON documents, and the manners of every answer.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test says no")]
+
 mod support;
 
 use support::{check::play_and_check, http::Client, stream::Stream};

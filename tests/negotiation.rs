@@ -1,5 +1,7 @@
 //! What the pad takes: pictures browsers decode, in either stream format.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test says no")]
+
 mod support;
 
 use gst::prelude::*;

@@ -1,5 +1,7 @@
 //! Starting and stopping again and again leaves nothing behind. One test, so that nothing else opens anything.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test says no")]
+
 mod support;
 
 use std::{collections::HashSet, fs};
