@@ -27,7 +27,7 @@ use crate::{
         },
     },
     origin::media::{InitSection, NewPart, Publication},
-    time::{ClockMapping, NANOS_PER_SECOND, Nanos, RunningTime, Timescale},
+    time::{ClockMapping, NANOS_PER_SECOND, Nanos, RunningTime, Timescale, UnixTime},
 };
 
 /// How long the muxer may take to end a run. It took 0.1 ms where this was measured; when it takes this long it hangs.
@@ -35,6 +35,9 @@ const MUXER_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Where a run's decode time starts, so that no presentation time inside it is negative.
 const RUN_START: Nanos = Nanos::from_seconds(3600);
+
+/// How far dates may step back over a discontinuity: the draft tolerates less than a second (6.2.1).
+const LONGEST_DATE_OVERLAP: Nanos = Nanos::from_millis(900);
 
 glib::wrapper! {
     pub(crate) struct Feeder(ObjectSubclass<imp::Feeder>) @extends gst::Element, gst::Object;
@@ -206,7 +209,10 @@ mod imp {
         /// `None` until the first frame. It outlives a change of format.
         segmenter: Option<Segmenter>,
         timescale: Option<Timescale>,
+        /// Set with the first part, and again after each discontinuity.
         mapping: Option<ClockMapping>,
+        /// Where the dates of the parts so far end.
+        dated_until: Option<UnixTime>,
         /// The next part needs an init section before it.
         needs_init: bool,
         parts: u64,
@@ -223,6 +229,7 @@ mod imp {
                 segmenter: None,
                 timescale: None,
                 mapping: None,
+                dated_until: None,
                 needs_init: true,
                 parts: 0,
                 is_muxing: false,
@@ -502,9 +509,16 @@ mod imp {
             }
             let bytes = moof::part(&muxed, cut, road.parts + 1).map_err(in_error)?;
             road.parts += 1;
+            if cut.is_discontinuity {
+                // Another line of time; the pipeline's base time may be another one, too (after a seek).
+                road.mapping = None;
+            }
+            let dated_until = road.dated_until;
             let mapping = *road
                 .mapping
-                .get_or_insert_with(|| clock::mapping(self.obj().upcast_ref(), cut.captured));
+                .get_or_insert_with(|| self.mapping(cut, dated_until));
+            let date = mapping.unix(cut.date);
+            road.dated_until = Some(date + cut.duration.nanos());
             gst::log!(
                 CAT,
                 imp = self,
@@ -519,10 +533,21 @@ mod imp {
                 duration: cut.duration,
                 is_independent: cut.is_independent(),
                 captured: mapping.unix(cut.captured),
-                program_date_time: mapping.unix(cut.date),
+                program_date_time: date,
                 is_discontinuity: cut.is_discontinuity,
             }));
             Ok(())
+        }
+
+        /// How running time becomes Unix time from this cut on. Dates do not go back over a jump (rule PL-33).
+        fn mapping(&self, cut: &Cut, dated_until: Option<UnixTime>) -> ClockMapping {
+            let mapping = clock::mapping(self.obj().upcast_ref(), cut.captured);
+            match dated_until {
+                Some(until) if until - mapping.unix(cut.date) > LONGEST_DATE_OVERLAP => {
+                    ClockMapping::new(cut.date, until.max(clock::unix_now()))
+                }
+                _ => mapping,
+            }
         }
 
         fn end_segment(&self, road: &mut Road, end: SegmentEnd) {
@@ -589,7 +614,10 @@ mod imp {
                     true
                 }
                 gst::EventView::FlushStop(_) => {
-                    self.on_road(|road| road.segment = None);
+                    let interrupted = self.on_road(|road| self.interrupt(road));
+                    if let Some(Err(error)) = interrupted {
+                        gst::warning!(CAT, imp = self, "A part is lost in a flush: {error}");
+                    }
                     true
                 }
                 // The rest is between upstream and us: the muxer gets events of our own with each run.
@@ -624,6 +652,16 @@ mod imp {
             }
             road.format = Some(format);
             true
+        }
+
+        /// After a flush time may go on anywhere, even close by: what comes is another line.
+        fn interrupt(&self, road: &mut Road) -> Result<(), gst::FlowError> {
+            road.segment = None;
+            let Some(segmenter) = &mut road.segmenter else {
+                return Ok(());
+            };
+            let steps = segmenter.interrupt();
+            self.carry_out(road, steps, None)
         }
 
         fn finish(&self, road: &mut Road) -> Result<(), gst::FlowError> {
