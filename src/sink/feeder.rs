@@ -35,7 +35,7 @@ use crate::{
 const MUXER_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Where a run's decode time starts, so that no presentation time inside it is negative.
-const RUN_START: Nanos = Nanos::from_seconds(3600);
+pub(super) const RUN_START: Nanos = Nanos::from_seconds(3600);
 
 glib::wrapper! {
     pub(crate) struct Feeder(ObjectSubclass<imp::Feeder>) @extends gst::Element, gst::Object;
