@@ -428,11 +428,15 @@ mod imp {
         /// One run of the muxer over the frames of the open part. Answers what it wrote.
         fn mux(&self, road: &mut Road, line: &Line) -> Result<Vec<u8>, gst::FlowError> {
             let runs = line.collector.runs().ok_or(gst::FlowError::Flushing)?;
+            let output = line.mux.static_pad("src").ok_or(gst::FlowError::Error)?;
+            // Keeps the muxer's thread off until it has everything: it would go to sleep and be woken for each frame.
+            let not_yet = output.stream_lock();
             self.start_run(road, line)?;
             for frame in road.frames.drain(..) {
                 self.srcpad.push(frame)?;
             }
             self.srcpad.push_event(gst::event::Eos::new());
+            drop(not_yet);
             runs.recv_timeout(MUXER_DEADLINE).map_err(|error| {
                 if error.is_timeout() {
                     gst::element_imp_error!(
