@@ -1,5 +1,7 @@
 //! What goes wrong is said, and nothing ends the process.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test says no")]
+
 mod support;
 
 use std::net::TcpListener;

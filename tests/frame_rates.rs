@@ -1,5 +1,7 @@
 //! Whatever the rate and the order of frames, the timeline is exact.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test says no")]
+
 mod support;
 
 use support::{

@@ -1,5 +1,7 @@
 //! The road goes one way: who may name what, read off the source.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test says no")]
+
 use std::{fs, path::Path};
 
 /// Steps of the road in order; `time` is everybody's.

@@ -1,9 +1,14 @@
 //! What the pad takes: pictures browsers decode, in either stream format.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test says no")]
+
 mod support;
 
 use gst::prelude::*;
-use support::{check::play_and_check, stream::Stream};
+use support::{
+    check::play_and_check,
+    stream::{FedStream, Frames, Stream},
+};
 
 /// Caps on the element's pad.
 fn pad_caps(stream: &Stream) -> gst::Structure {
@@ -83,4 +88,17 @@ fn a_parser_is_asked_for_hvc1() {
     );
     let run = play_and_check(&mut stream);
     assert_eq!(run.init().entry, "hvc1", "CM-22");
+}
+
+#[test]
+fn a_picture_no_browser_decodes_is_not_taken() {
+    let mut frames = Frames::test_picture(1, 1);
+    let caps = frames.caps.make_mut();
+    caps.set("profile", "high-4:4:4");
+    caps.set("chroma-format", "4:4:4");
+    let mut fed = FedStream::new(&frames.caps, "");
+    fed.stream.play();
+    fed.push(&frames.buffers);
+    fed.stream.wait_for_error();
+    assert_eq!(fed.stream.frames("taken"), 0);
 }

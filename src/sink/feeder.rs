@@ -5,7 +5,8 @@
 //! Does not: where borders are (`cmaf/segmenter`), what bytes are (`cmaf/moof`), who reads them.
 //!
 //! Left running, mp4mux holds a sample until its successor arrives and a fragment until the one after that. Ending its run
-//! with each part (end of stream, READY, PAUSED) gives the part out with its last frame.
+//! with each part (end of stream, READY, PAUSED) gives the part out with its last frame. It runs only then, with all frames
+//! of the part at once: fed one by one, its thread would wake for each, only to go back to sleep.
 
 use std::{
     sync::{
@@ -27,14 +28,17 @@ use crate::{
         },
     },
     origin::media::{InitSection, NewPart, Publication},
-    time::{ClockMapping, NANOS_PER_SECOND, Nanos, RunningTime, Timescale},
+    time::{ClockMapping, NANOS_PER_SECOND, Nanos, RunningTime, Timescale, UnixTime},
 };
 
 /// How long the muxer may take to end a run. It took 0.1 ms where this was measured; when it takes this long it hangs.
 const MUXER_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Where a run's decode time starts, so that no presentation time inside it is negative.
-const RUN_START: Nanos = Nanos::from_seconds(3600);
+pub(super) const RUN_START: Nanos = Nanos::from_seconds(3600);
+
+/// How far dates may step back over a discontinuity: the draft tolerates less than a second (6.2.1).
+const LONGEST_DATE_OVERLAP: Nanos = Nanos::from_millis(900);
 
 glib::wrapper! {
     pub(crate) struct Feeder(ObjectSubclass<imp::Feeder>) @extends gst::Element, gst::Object;
@@ -206,11 +210,15 @@ mod imp {
         /// `None` until the first frame. It outlives a change of format.
         segmenter: Option<Segmenter>,
         timescale: Option<Timescale>,
+        /// Set with the first part, and again after each discontinuity.
         mapping: Option<ClockMapping>,
+        /// Where the dates of the parts so far end.
+        dated_until: Option<UnixTime>,
         /// The next part needs an init section before it.
         needs_init: bool,
         parts: u64,
-        is_muxing: bool,
+        /// The frames of the open part, ready for the muxer.
+        frames: Vec<gst::Buffer>,
         has_warned_of_key_frames: bool,
     }
 
@@ -223,9 +231,10 @@ mod imp {
                 segmenter: None,
                 timescale: None,
                 mapping: None,
+                dated_until: None,
                 needs_init: true,
                 parts: 0,
-                is_muxing: false,
+                frames: Vec::new(),
                 has_warned_of_key_frames: false,
             }
         }
@@ -340,7 +349,7 @@ mod imp {
                 match (step, frame) {
                     (Step::Feed(placement), Some((frame, bytes))) => {
                         count(&self.counts.taken);
-                        self.feed(road, frame, placement, bytes)?;
+                        Self::feed(road, frame, placement, bytes);
                     }
                     (Step::Feed(_), None) => {}
                     (Step::Drop(reason), _) => self.note_drop(reason),
@@ -368,23 +377,14 @@ mod imp {
             );
         }
 
-        /// Pushes the frame into the muxer's open run, starting one where there is none.
-        fn feed(
-            &self,
-            road: &mut Road,
-            frame: &Frame,
-            placement: Placement,
-            bytes: &[u8],
-        ) -> Result<(), gst::FlowError> {
-            let (Some(timescale), Some(line)) = (road.timescale, self.line().clone()) else {
-                return Err(gst::FlowError::Flushing);
+        /// Adds the frame to the open part.
+        fn feed(road: &mut Road, frame: &Frame, placement: Placement, bytes: &[u8]) {
+            let Some(timescale) = road.timescale else {
+                return;
             };
-            if !road.is_muxing {
-                self.start_run(road, &line, timescale)?;
-            }
             let decode = RUN_START + timescale.nanos(placement.decode_in_part);
             let presentation = decode + timescale.nanos(placement.composition_offset);
-            // A copy: encoder buffers often come from a small pool, and the muxer keeps a part's worth of them.
+            // A copy: encoder buffers often come from a small pool, and a part's worth of them is kept.
             let mut copy = gst::Buffer::from_slice(bytes.to_vec());
             {
                 let copy = copy.get_mut().expect("nobody else has seen it");
@@ -395,17 +395,11 @@ mod imp {
                     copy.set_flags(gst::BufferFlags::DELTA_UNIT);
                 }
             }
-            self.srcpad.push(copy)?;
-            Ok(())
+            road.frames.push(copy);
         }
 
-        fn start_run(
-            &self,
-            road: &mut Road,
-            line: &Line,
-            timescale: Timescale,
-        ) -> Result<(), gst::FlowError> {
-            let Some(format) = &road.format else {
+        fn start_run(&self, road: &Road, line: &Line) -> Result<(), gst::FlowError> {
+            let (Some(format), Some(timescale)) = (&road.format, road.timescale) else {
                 return Err(gst::FlowError::NotNegotiated);
             };
             if let Some(pad) = self.srcpad.peer() {
@@ -419,7 +413,6 @@ mod imp {
                 );
                 return Err(gst::FlowError::Error);
             }
-            road.is_muxing = true;
             let segment = gst::FormattedSegment::<gst::ClockTime>::new();
             let started = [
                 gst::event::StreamStart::new("llhlssink"),
@@ -439,19 +432,20 @@ mod imp {
             Ok(())
         }
 
-        /// Ends the muxer's run and answers what it wrote.
-        fn end_run(&self, road: &mut Road) -> Result<Vec<u8>, gst::FlowError> {
-            let Some(line) = self.line().clone() else {
-                return Err(gst::FlowError::Flushing);
-            };
+        /// One run of the muxer over the frames of the open part. Answers what it wrote.
+        fn mux(&self, road: &mut Road, line: &Line) -> Result<Vec<u8>, gst::FlowError> {
             let runs = line.collector.runs().ok_or(gst::FlowError::Flushing)?;
+            let output = line.mux.static_pad("src").ok_or(gst::FlowError::Error)?;
+            // Keeps the muxer's thread off until it has everything: it would go to sleep and be woken for each frame.
+            let not_yet = output.stream_lock();
+            self.start_run(road, line)?;
+            for frame in road.frames.drain(..) {
+                self.srcpad.push(frame)?;
+            }
             self.srcpad.push_event(gst::event::Eos::new());
-            let muxed = match runs.recv_timeout(MUXER_DEADLINE) {
-                Ok(muxed) => muxed,
-                Err(crossbeam_channel::RecvTimeoutError::Disconnected) => {
-                    return Err(gst::FlowError::Flushing);
-                }
-                Err(crossbeam_channel::RecvTimeoutError::Timeout) => {
+            drop(not_yet);
+            runs.recv_timeout(MUXER_DEADLINE).map_err(|error| {
+                if error.is_timeout() {
                     gst::element_imp_error!(
                         self,
                         gst::StreamError::Mux,
@@ -460,24 +454,33 @@ mod imp {
                             MUXER_DEADLINE.as_secs()
                         )
                     );
-                    return Err(gst::FlowError::Error);
+                    gst::FlowError::Error
+                } else {
+                    gst::FlowError::Flushing
                 }
-            };
-            // A flush does not reset it; READY does.
-            if line.mux.set_state(gst::State::Ready).is_err() {
-                gst::element_imp_error!(
-                    self,
-                    gst::CoreError::StateChange,
-                    ("mp4mux does not stop")
-                );
-                return Err(gst::FlowError::Error);
-            }
-            road.is_muxing = false;
-            Ok(muxed)
+            })
+        }
+
+        /// Readies the muxer for the next run. A flush does not reset it; READY does.
+        fn reset(&self, line: &Line) -> Result<(), gst::FlowError> {
+            line.mux
+                .set_state(gst::State::Ready)
+                .map(|_| ())
+                .map_err(|_| {
+                    gst::element_imp_error!(
+                        self,
+                        gst::CoreError::StateChange,
+                        ("mp4mux does not stop")
+                    );
+                    gst::FlowError::Error
+                })
         }
 
         fn cut_part(&self, road: &mut Road, cut: &Cut) -> Result<(), gst::FlowError> {
-            let muxed = self.end_run(road)?;
+            let Some(line) = self.line().clone() else {
+                return Err(gst::FlowError::Flushing);
+            };
+            let muxed = self.mux(road, &line)?;
             let in_error = |error: crate::cmaf::boxes::BoxError| {
                 gst::element_imp_error!(
                     self,
@@ -506,9 +509,16 @@ mod imp {
             }
             let bytes = moof::part(&muxed, cut, road.parts + 1).map_err(in_error)?;
             road.parts += 1;
+            if cut.is_discontinuity {
+                // Another line of time; the pipeline's base time may be another one, too (after a seek).
+                road.mapping = None;
+            }
+            let dated_until = road.dated_until;
             let mapping = *road
                 .mapping
-                .get_or_insert_with(|| clock::mapping(self.obj().upcast_ref(), cut.captured));
+                .get_or_insert_with(|| self.mapping(cut, dated_until));
+            let date = mapping.unix(cut.date);
+            road.dated_until = Some(date + cut.duration.nanos());
             gst::log!(
                 CAT,
                 imp = self,
@@ -523,10 +533,22 @@ mod imp {
                 duration: cut.duration,
                 is_independent: cut.is_independent(),
                 captured: mapping.unix(cut.captured),
-                program_date_time: mapping.unix(cut.date),
+                program_date_time: date,
                 is_discontinuity: cut.is_discontinuity,
             }));
-            Ok(())
+            // After publishing: nobody waits for this.
+            self.reset(&line)
+        }
+
+        /// How running time becomes Unix time from this cut on. Dates do not go back over a jump (rule PL-33).
+        fn mapping(&self, cut: &Cut, dated_until: Option<UnixTime>) -> ClockMapping {
+            let mapping = clock::mapping(self.obj().upcast_ref(), cut.captured);
+            match dated_until {
+                Some(until) if until - mapping.unix(cut.date) > LONGEST_DATE_OVERLAP => {
+                    ClockMapping::new(cut.date, until.max(clock::unix_now()))
+                }
+                _ => mapping,
+            }
         }
 
         fn end_segment(&self, road: &mut Road, end: SegmentEnd) {
@@ -593,7 +615,10 @@ mod imp {
                     true
                 }
                 gst::EventView::FlushStop(_) => {
-                    self.on_road(|road| road.segment = None);
+                    let interrupted = self.on_road(|road| self.interrupt(road));
+                    if let Some(Err(error)) = interrupted {
+                        gst::warning!(CAT, imp = self, "A part is lost in a flush: {error}");
+                    }
                     true
                 }
                 // The rest is between upstream and us: the muxer gets events of our own with each run.
@@ -628,6 +653,16 @@ mod imp {
             }
             road.format = Some(format);
             true
+        }
+
+        /// After a flush time may go on anywhere, even close by: what comes is another line.
+        fn interrupt(&self, road: &mut Road) -> Result<(), gst::FlowError> {
+            road.segment = None;
+            let Some(segmenter) = &mut road.segmenter else {
+                return Ok(());
+            };
+            let steps = segmenter.interrupt();
+            self.carry_out(road, steps, None)
         }
 
         fn finish(&self, road: &mut Road) -> Result<(), gst::FlowError> {

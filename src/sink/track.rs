@@ -9,10 +9,18 @@ use std::sync::Mutex;
 
 use gst::{glib, prelude::*};
 
-use super::{collector::Collector, feeder::Feeder};
+use super::{
+    collector::Collector,
+    feeder::{Feeder, RUN_START},
+};
+use crate::time::{NANOS_PER_SECOND, Nanos};
 
 /// The muxer all of this is about. Part of GStreamer's isomp4 plugin, in gst-plugins-good.
 pub(super) const MUXER: &str = "mp4mux";
+
+/// How much the muxer's pad may queue: a whole part, so that it goes in without a thread switch per frame. The pad counts
+/// from zero to a frame's time, not from frame to frame, and frames start late: see [`RUN_START`].
+const MUXER_QUEUE: Nanos = Nanos(RUN_START.0 + NANOS_PER_SECOND * 60);
 
 /// The line behind one pad.
 #[derive(Debug)]
@@ -36,8 +44,7 @@ impl Track {
             // A run is cut by its end, never by its length.
             .property("fragment-duration", u32::MAX)
             .property("streamable", true)
-            // The pad's queue holds this much: a whole part goes in without a thread switch per frame.
-            .property("latency", gst::ClockTime::from_seconds(60).nseconds())
+            .property("latency", MUXER_QUEUE.0 as u64)
             .build()?;
         let mux_pad = mux
             .request_pad_simple("video_%u")

@@ -11,6 +11,7 @@
     unreachable_pub,
     reason = "each test binary uses its own share of this"
 )]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test says no")]
 
 pub mod check;
 pub mod footage;

@@ -1,0 +1,98 @@
+//! What every process of the measurement needs: GStreamer with the element in it, clocks, and a way to start itself again.
+
+use std::process::{Child, Command, Stdio};
+
+use gst::prelude::*;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::Outcome;
+
+/// Initialises GStreamer and registers the element of this build.
+pub(crate) fn init() -> Outcome<()> {
+    gst::init()?;
+    gstllhlssink::plugin_register_static()?;
+    Ok(())
+}
+
+/// Nanoseconds of a clock that is the same in all processes of the machine.
+pub(crate) fn now() -> i64 {
+    nanos(ClockId::Monotonic)
+}
+
+/// Nanoseconds of processor time, user and system, of all threads of this process since it began.
+pub(crate) fn cpu_time() -> i64 {
+    nanos(ClockId::ProcessCPUTime)
+}
+
+fn nanos(clock: ClockId) -> i64 {
+    let time = clock_gettime(clock);
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+/// Resident memory in bytes.
+pub(crate) fn resident() -> Outcome<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let kib: u64 = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.trim().strip_suffix(" kB"))
+        .ok_or("no VmRSS in /proc/self/status")?
+        .parse()?;
+    Ok(kib * 1024)
+}
+
+/// Starts this program with other arguments.
+pub(crate) fn start(arguments: &[&str]) -> Outcome<Child> {
+    Ok(Command::new(std::env::current_exe()?)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?)
+}
+
+/// Waits for a process and answers what it printed: lines of whole numbers.
+pub(crate) fn finish(child: Child) -> Outcome<Vec<Vec<i64>>> {
+    let output = child.wait_with_output()?;
+    let text = String::from_utf8(output.stdout)?;
+    if !output.status.success() {
+        return Err(format!("a process of the measurement failed: {text}").into());
+    }
+    let numbers = |line: &str| line.split(' ').map(str::parse).collect::<Result<_, _>>();
+    Ok(text.lines().map(numbers).collect::<Result<_, _>>()?)
+}
+
+/// A pipeline that is stopped when it is dropped.
+pub(crate) struct Running(pub(crate) gst::Pipeline);
+
+impl Running {
+    pub(crate) fn start(description: &str) -> Outcome<Self> {
+        let pipeline = gst::parse::launch(description)?
+            .downcast::<gst::Pipeline>()
+            .map_err(|_| "the description is no pipeline")?;
+        let running = Self(pipeline);
+        running.0.set_state(gst::State::Playing)?;
+        Ok(running)
+    }
+
+    /// Waits for the end of the stream.
+    pub(crate) fn wait(&self) -> Outcome<()> {
+        let bus = self.0.bus().ok_or("a pipeline has a bus")?;
+        let types = [gst::MessageType::Eos, gst::MessageType::Error];
+        let message = bus
+            .timed_pop_filtered(gst::ClockTime::from_seconds(120), &types)
+            .ok_or("the pipeline did not end within 120 s")?;
+        match message.view() {
+            gst::MessageView::Error(error) => {
+                Err(format!("{} {:?}", error.error(), error.debug()).into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Going to NULL cannot fail, and there is nothing else to do about it.
+        let _ = self.0.set_state(gst::State::Null);
+    }
+}
