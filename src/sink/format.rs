@@ -2,6 +2,8 @@
 //!
 //! Belongs here: reading caps. Does not: what a pad accepts (`pads`).
 
+use gst::prelude::*;
+
 use crate::{
     cmaf::access_unit::{self, Coding},
     time::{NANOS_PER_SECOND, Nanos, Timescale},

@@ -10,9 +10,12 @@ use gst::{glib, prelude::*};
 mod clock;
 mod collector;
 mod feeder;
+mod format;
 mod imp;
 mod messages;
+mod muxing;
 mod pads;
+mod road;
 mod settings;
 mod track;
 
