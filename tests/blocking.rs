@@ -164,6 +164,31 @@ fn what_is_too_far_or_makes_no_sense_is_refused_at_once() {
     }
 }
 
+/// The older way to wait.
+#[test]
+fn wait_and_version_wait_for_a_newer_playlist() {
+    let mut live = Live::at(12);
+    let answer = live.fed.stream.client().get("/live.m3u8");
+    let version: u64 = answer.header("x-llhls-version").unwrap().parse().unwrap();
+    // What is newer is answered at once.
+    live.fed
+        .stream
+        .client()
+        .body(&format!("/live.m3u8?wait=60000&version={}", version - 1));
+    let pending = live.get_later(&format!("wait=60000&version={version}"));
+    live.feed(6);
+    let playlist = Playlist::read(pending.wait().text());
+    assert_eq!(playlist.next_part(), (2, 3));
+    // The deadline brings the playlist as it is.
+    let now = live.playlist().text;
+    let body = live
+        .fed
+        .stream
+        .client()
+        .body("/live.m3u8?wait=100&version=99999");
+    assert_eq!(body, now.as_bytes());
+}
+
 /// MR-01, MR-02, MR-07.
 #[test]
 fn the_hinted_part_is_held_and_then_is_the_part() {

@@ -66,6 +66,22 @@ fn h265_is_hvc1() {
     assert!(codec.starts_with("hvc1.1."), "{codec}");
 }
 
+/// As x265enc likes it: B-frames and open GOPs. Its CRA pictures are sync samples, being IRAP.
+#[test]
+fn h265_with_b_frames() {
+    let mut stream = Stream::new(
+        "videotestsrc num-buffers=90 pattern=ball ! video/x-raw,format=I420,width=160,height=128,framerate=30/1 \
+         ! x265enc speed-preset=superfast key-int-max=30 ! h265parse",
+        "",
+    );
+    let run = play_and_check(&mut stream);
+    let is_reordered = run
+        .presentation_times()
+        .windows(2)
+        .any(|pair| pair[1] < pair[0]);
+    assert!(is_reordered, "the encoder made B-frames");
+}
+
 #[test]
 fn byte_stream_h265_is_converted() {
     let mut stream = Stream::new(

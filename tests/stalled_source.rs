@@ -1,4 +1,4 @@
-//! DD-17: a source that stops keeps nobody waiting for ever.
+//! DD-17: a source that stops, or never starts, keeps nobody waiting for ever.
 
 mod support;
 
@@ -38,12 +38,21 @@ fn after_three_target_durations_the_answer_is_503() {
     // The rest is still there.
     assert_eq!(fed.stream.playlist().text, playlist.text);
     // And when the source goes on, so do they.
-    let pending = fed.stream.get_later(&paths_hint(&hint));
+    let pending = fed.stream.get_later(&format!("/{hint}"));
     let more = Frames::test_picture(50, 30);
     fed.push(&more.buffers[40..]);
     assert_eq!(pending.wait().status, 200);
 }
 
-fn paths_hint(hint: &str) -> String {
-    format!("/{hint}")
+/// There is no target duration yet: ten seconds.
+#[test]
+fn a_stream_that_never_starts_is_503_with_retry_after() {
+    let frames = Frames::test_picture(20, 30);
+    let fed = FedStream::new(&frames.caps, "");
+    fed.stream.play();
+    fed.push(&frames.buffers);
+    let (answer, elapsed) = support::timed(|| fed.stream.client().get("/live.m3u8"));
+    assert_eq!(answer.status, 503);
+    assert!(answer.header("retry-after").is_some());
+    assert!(elapsed >= Duration::from_millis(9_900), "{elapsed:?}");
 }

@@ -1,44 +1,14 @@
-//! Feeds the muxer, one run per part, and publishes what comes out.
+//! Takes a track's frames and gives them to the muxer.
 //!
-//! Belongs here: the streaming thread's work on one track. It asks the segmenter, carries out its steps, and hands finished
-//! parts over; it never waits for anything but the muxer, and for that with a deadline.
-//! Does not: where borders are (`cmaf/segmenter`), what bytes are (`cmaf/moof`), who reads them.
-//!
-//! Left running, mp4mux holds a sample until its successor arrives and a fragment until the one after that. Ending its run
-//! with each part (end of stream, READY, PAUSED) gives the part out with its last frame. It runs only then, with all frames
-//! of the part at once: fed one by one, its thread would wake for each, only to go back to sleep.
+//! Belongs here: the element with its two pads; what comes in goes to the track's road. It never waits for anything but the
+//! muxer, and for that with a deadline. Does not: what is done with the frames (`road`), the muxer's runs (`muxing`).
 
-use std::{
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard, atomic::AtomicU64};
 
 use gst::{glib, prelude::*, subclass::prelude::*};
 
-use super::{CAT, clock, collector::Collector};
-use crate::{
-    cmaf::{
-        access_unit::{self, Coding},
-        init, moof,
-        segmenter::{
-            Cut, DropReason, Frame, Placement, Plan, SegmentEnd, SegmentEndCause, Segmenter, Step,
-        },
-    },
-    origin::media::{InitSection, NewPart, Publication},
-    time::{ClockMapping, NANOS_PER_SECOND, Nanos, RunningTime, Timescale, UnixTime},
-};
-
-/// How long the muxer may take to end a run. It took 0.1 ms where this was measured; when it takes this long it hangs.
-const MUXER_DEADLINE: Duration = Duration::from_secs(5);
-
-/// Where a run's decode time starts, so that no presentation time inside it is negative.
-pub(super) const RUN_START: Nanos = Nanos::from_seconds(3600);
-
-/// How far dates may step back over a discontinuity: the draft tolerates less than a second (6.2.1).
-const LONGEST_DATE_OVERLAP: Nanos = Nanos::from_millis(900);
+use super::{CAT, collector::Collector, road::Road};
+use crate::{origin::media::Publication, time::Nanos};
 
 glib::wrapper! {
     pub(crate) struct Feeder(ObjectSubclass<imp::Feeder>) @extends gst::Element, gst::Object;
@@ -81,7 +51,7 @@ impl Feeder {
 
     /// What to do from the next PAUSED on.
     pub(super) fn prepare(&self, orders: Orders) {
-        *self.imp().road() = Some(imp::Road::new(orders));
+        *self.imp().road() = Some(Road::new(orders));
     }
 
     /// The counters, shared and alive.
@@ -90,162 +60,30 @@ impl Feeder {
     }
 }
 
-/// What caps say of a track.
-#[derive(Clone, Debug, PartialEq)]
-struct Format {
-    caps: gst::Caps,
-    coding: Coding,
-    length_size: usize,
-    /// Numerator and denominator, when the caps promise a constant rate.
-    framerate: Option<(i32, i32)>,
-}
-
-impl Format {
-    fn from_caps(caps: &gst::CapsRef) -> Result<Self, &'static str> {
-        let structure = caps.structure(0).ok_or("the caps are empty")?;
-        let coding = match structure.name().as_str() {
-            "video/x-h264" => Coding::H264,
-            "video/x-h265" => Coding::H265,
-            _ => return Err("the caps are neither H.264 nor H.265"),
-        };
-        let codec_data = structure
-            .get::<gst::Buffer>("codec_data")
-            .map_err(|_| "the caps have no codec_data")?;
-        let codec_data = codec_data
-            .map_readable()
-            .map_err(|_| "codec_data is unreadable")?;
-        let length_size = access_unit::length_size(coding, &codec_data)
-            .ok_or("codec_data is too short to be a decoder configuration record")?;
-        let framerate = structure
-            .get::<gst::Fraction>("framerate")
-            .ok()
-            .map(|rate| (rate.numer(), rate.denom()))
-            .filter(|&(numerator, denominator)| numerator > 0 && denominator > 0);
-        Ok(Self {
-            caps: caps.to_owned(),
-            coding,
-            length_size,
-            framerate,
-        })
-    }
-
-    /// Whether the muxer needs another init section. Level of detail: what `moov` is made of.
-    fn needs_same_init(&self, other: &Self) -> bool {
-        let same = |field: &str| {
-            let value = |caps: &gst::Caps| {
-                caps.structure(0).and_then(|structure| {
-                    structure
-                        .value(field)
-                        .ok()
-                        .map(|value| value.to_send_value())
-                })
-            };
-            match (value(&self.caps), value(&other.caps)) {
-                (Some(mine), Some(theirs)) => {
-                    mine.compare(&theirs) == Some(std::cmp::Ordering::Equal)
-                }
-                (None, None) => true,
-                _ => false,
-            }
-        };
-        self.coding == other.coding
-            && ["codec_data", "width", "height", "pixel-aspect-ratio"]
-                .into_iter()
-                .all(same)
-    }
-
-    /// A timescale in which a frame of a constant rate is a whole number of ticks.
-    fn timescale(&self) -> Timescale {
-        const USUAL: i64 = 90_000;
-        let ticks = match self.framerate {
-            Some((numerator, denominator)) => {
-                let (numerator, denominator) = (i64::from(numerator), i64::from(denominator));
-                if USUAL * denominator % numerator == 0 || numerator > 1_000_000 {
-                    USUAL
-                } else {
-                    // A multiple of the rate, fine enough for timestamps that are not constant after all.
-                    numerator * ((10_000 + numerator - 1) / numerator)
-                }
-            }
-            None => USUAL,
-        };
-        u32::try_from(ticks)
-            .ok()
-            .and_then(Timescale::new)
-            .expect("between 10,000 and 1,000,000 or so")
-    }
-
-    fn frame_duration(&self) -> Option<Nanos> {
-        let (numerator, denominator) = self.framerate?;
-        Some(Nanos(
-            NANOS_PER_SECOND * i64::from(denominator) / i64::from(numerator),
-        ))
-    }
-}
-
-mod imp {
+pub(super) mod imp {
     use super::*;
 
     pub(crate) struct Feeder {
-        pub(super) sinkpad: gst::Pad,
-        srcpad: gst::Pad,
+        pub(in crate::sink) sinkpad: gst::Pad,
+        pub(in crate::sink) srcpad: gst::Pad,
         line: Mutex<Option<Line>>,
         /// Taken out while the streaming thread works on it, so that no lock is held while it pushes.
         road: Mutex<Option<Road>>,
-        pub(super) counts: Arc<FrameCounts>,
+        pub(in crate::sink) counts: Arc<FrameCounts>,
     }
 
     #[derive(Clone)]
-    pub(super) struct Line {
-        pub(super) mux: gst::Element,
-        pub(super) collector: Collector,
-    }
-
-    /// The state of a track between READY and READY.
-    pub(super) struct Road {
-        orders: Orders,
-        /// Input time; `None` until upstream says it.
-        segment: Option<gst::FormattedSegment<gst::ClockTime>>,
-        format: Option<Format>,
-        /// `None` until the first frame. It outlives a change of format.
-        segmenter: Option<Segmenter>,
-        timescale: Option<Timescale>,
-        /// Set with the first part, and again after each discontinuity.
-        mapping: Option<ClockMapping>,
-        /// Where the dates of the parts so far end.
-        dated_until: Option<UnixTime>,
-        /// The next part needs an init section before it.
-        needs_init: bool,
-        parts: u64,
-        /// The frames of the open part, ready for the muxer.
-        frames: Vec<gst::Buffer>,
-        has_warned_of_key_frames: bool,
-    }
-
-    impl Road {
-        pub(super) fn new(orders: Orders) -> Self {
-            Self {
-                orders,
-                segment: None,
-                format: None,
-                segmenter: None,
-                timescale: None,
-                mapping: None,
-                dated_until: None,
-                needs_init: true,
-                parts: 0,
-                frames: Vec::new(),
-                has_warned_of_key_frames: false,
-            }
-        }
+    pub(in crate::sink) struct Line {
+        pub(in crate::sink) mux: gst::Element,
+        pub(in crate::sink) collector: Collector,
     }
 
     impl Feeder {
-        pub(super) fn line(&self) -> MutexGuard<'_, Option<Line>> {
+        pub(in crate::sink) fn line(&self) -> MutexGuard<'_, Option<Line>> {
             self.line.lock().expect("line lock poisoned")
         }
 
-        pub(super) fn road(&self) -> MutexGuard<'_, Option<Road>> {
+        pub(in crate::sink) fn road(&self) -> MutexGuard<'_, Option<Road>> {
             self.road.lock().expect("road lock poisoned")
         }
 
@@ -262,336 +100,6 @@ mod imp {
         fn chain(&self, buffer: &gst::BufferRef) -> Result<gst::FlowSuccess, gst::FlowError> {
             self.on_road(|road| self.take_buffer(road, buffer))
                 .unwrap_or(Err(gst::FlowError::Flushing))
-        }
-
-        fn take_buffer(
-            &self,
-            road: &mut Road,
-            buffer: &gst::BufferRef,
-        ) -> Result<gst::FlowSuccess, gst::FlowError> {
-            let Some(format) = &road.format else {
-                gst::element_imp_error!(
-                    self,
-                    gst::CoreError::Negotiation,
-                    ("Frames came before their caps on the video pad; put h264parse or h265parse before llhlssink")
-                );
-                return Err(gst::FlowError::NotNegotiated);
-            };
-            let Some(segment) = &road.segment else {
-                gst::element_imp_error!(
-                    self,
-                    gst::StreamError::Format,
-                    ("Frames came before a segment in time format on the video pad")
-                );
-                return Err(gst::FlowError::Error);
-            };
-            if buffer.size() == 0 {
-                count(&self.counts.empty);
-                gst::debug!(CAT, imp = self, "Left out a buffer without bytes");
-                return Ok(gst::FlowSuccess::Ok);
-            }
-            let in_running_time = |time: Option<gst::ClockTime>| {
-                time.and_then(|time| clock::running_time(segment, time))
-            };
-            let dts = in_running_time(buffer.dts());
-            let pts = in_running_time(buffer.pts());
-            let (Some(decode), Some(presentation)) = (dts.or(pts), pts.or(dts)) else {
-                if count(&self.counts.without_timestamp) == 1 {
-                    gst::element_imp_warning!(
-                        self,
-                        gst::StreamError::Format,
-                        ("A frame without a timestamp on the video pad was left out, and so will be others like it")
-                    );
-                }
-                return Ok(gst::FlowSuccess::Ok);
-            };
-            let Ok(bytes) = buffer.map_readable() else {
-                gst::element_imp_error!(
-                    self,
-                    gst::ResourceError::Read,
-                    ("A frame cannot be mapped")
-                );
-                return Err(gst::FlowError::Error);
-            };
-            let frame = Frame {
-                decode,
-                presentation,
-                duration: buffer
-                    .duration()
-                    .and_then(|duration| i64::try_from(duration.nseconds()).ok())
-                    .map(Nanos)
-                    .filter(|duration| duration.0 > 0),
-                is_sync: access_unit::is_sync(format.coding, format.length_size, &bytes),
-            };
-            gst::trace!(CAT, imp = self, "{frame:?}");
-            let timescale = *road.timescale.get_or_insert_with(|| format.timescale());
-            let segmenter = road.segmenter.get_or_insert_with(|| {
-                Segmenter::new(Plan {
-                    timescale,
-                    segment_duration: road.orders.segment_duration,
-                    part_duration: road.orders.part_duration,
-                    frame_duration: format.frame_duration(),
-                    is_audio: false,
-                })
-            });
-            let steps = segmenter.push(frame);
-            self.carry_out(road, steps, Some((&frame, &bytes)))?;
-            Ok(gst::FlowSuccess::Ok)
-        }
-
-        fn carry_out(
-            &self,
-            road: &mut Road,
-            steps: Vec<Step>,
-            frame: Option<(&Frame, &[u8])>,
-        ) -> Result<(), gst::FlowError> {
-            for step in steps {
-                match (step, frame) {
-                    (Step::Feed(placement), Some((frame, bytes))) => {
-                        count(&self.counts.taken);
-                        Self::feed(road, frame, placement, bytes);
-                    }
-                    (Step::Feed(_), None) => {}
-                    (Step::Drop(reason), _) => self.note_drop(reason),
-                    (Step::CutPart(cut), _) => self.cut_part(road, &cut)?,
-                    (Step::EndSegment(end), _) => self.end_segment(road, end),
-                    (Step::RequestKeyFrame(at), _) => self.request_key_frame(road, at),
-                    (Step::BeginSegment(_) | Step::Join(_), _) => {}
-                }
-            }
-            Ok(())
-        }
-
-        fn note_drop(&self, reason: DropReason) {
-            let counter = match reason {
-                DropReason::NoKeyFrameYet | DropReason::BeforeJoining => {
-                    &self.counts.before_key_frame
-                }
-                DropReason::Backwards => &self.counts.backwards,
-            };
-            let times = count(counter);
-            gst::debug!(
-                CAT,
-                imp = self,
-                "Left out a frame: {reason:?}, {times} so far"
-            );
-        }
-
-        /// Adds the frame to the open part.
-        fn feed(road: &mut Road, frame: &Frame, placement: Placement, bytes: &[u8]) {
-            let Some(timescale) = road.timescale else {
-                return;
-            };
-            let decode = RUN_START + timescale.nanos(placement.decode_in_part);
-            let presentation = decode + timescale.nanos(placement.composition_offset);
-            // A copy: encoder buffers often come from a small pool, and a part's worth of them is kept.
-            let mut copy = gst::Buffer::from_slice(bytes.to_vec());
-            {
-                let copy = copy.get_mut().expect("nobody else has seen it");
-                copy.set_dts(clock_time(decode));
-                copy.set_pts(clock_time(presentation));
-                copy.set_duration(frame.duration.and_then(clock_time));
-                if !frame.is_sync {
-                    copy.set_flags(gst::BufferFlags::DELTA_UNIT);
-                }
-            }
-            road.frames.push(copy);
-        }
-
-        fn start_run(&self, road: &Road, line: &Line) -> Result<(), gst::FlowError> {
-            let (Some(format), Some(timescale)) = (&road.format, road.timescale) else {
-                return Err(gst::FlowError::NotNegotiated);
-            };
-            if let Some(pad) = self.srcpad.peer() {
-                pad.set_property("trak-timescale", timescale.ticks_per_second());
-            }
-            if line.mux.set_state(gst::State::Paused).is_err() {
-                gst::element_imp_error!(
-                    self,
-                    gst::CoreError::StateChange,
-                    ("mp4mux does not start")
-                );
-                return Err(gst::FlowError::Error);
-            }
-            let segment = gst::FormattedSegment::<gst::ClockTime>::new();
-            let started = [
-                gst::event::StreamStart::new("llhlssink"),
-                gst::event::Caps::new(&format.caps),
-                gst::event::Segment::new(&segment),
-            ]
-            .into_iter()
-            .all(|event| self.srcpad.push_event(event));
-            if !started {
-                gst::element_imp_error!(
-                    self,
-                    gst::CoreError::Negotiation,
-                    ("mp4mux does not take the caps {}", format.caps)
-                );
-                return Err(gst::FlowError::NotNegotiated);
-            }
-            Ok(())
-        }
-
-        /// One run of the muxer over the frames of the open part. Answers what it wrote.
-        fn mux(&self, road: &mut Road, line: &Line) -> Result<Vec<u8>, gst::FlowError> {
-            let runs = line.collector.runs().ok_or(gst::FlowError::Flushing)?;
-            let output = line.mux.static_pad("src").ok_or(gst::FlowError::Error)?;
-            // Keeps the muxer's thread off until it has everything: it would go to sleep and be woken for each frame.
-            let not_yet = output.stream_lock();
-            self.start_run(road, line)?;
-            for frame in road.frames.drain(..) {
-                self.srcpad.push(frame)?;
-            }
-            self.srcpad.push_event(gst::event::Eos::new());
-            drop(not_yet);
-            runs.recv_timeout(MUXER_DEADLINE).map_err(|error| {
-                if error.is_timeout() {
-                    gst::element_imp_error!(
-                        self,
-                        gst::StreamError::Mux,
-                        (
-                            "mp4mux did not finish a part within {} s",
-                            MUXER_DEADLINE.as_secs()
-                        )
-                    );
-                    gst::FlowError::Error
-                } else {
-                    gst::FlowError::Flushing
-                }
-            })
-        }
-
-        /// Readies the muxer for the next run. A flush does not reset it; READY does.
-        fn reset(&self, line: &Line) -> Result<(), gst::FlowError> {
-            line.mux
-                .set_state(gst::State::Ready)
-                .map(|_| ())
-                .map_err(|_| {
-                    gst::element_imp_error!(
-                        self,
-                        gst::CoreError::StateChange,
-                        ("mp4mux does not stop")
-                    );
-                    gst::FlowError::Error
-                })
-        }
-
-        fn cut_part(&self, road: &mut Road, cut: &Cut) -> Result<(), gst::FlowError> {
-            let Some(line) = self.line().clone() else {
-                return Err(gst::FlowError::Flushing);
-            };
-            let muxed = self.mux(road, &line)?;
-            let in_error = |error: crate::cmaf::boxes::BoxError| {
-                gst::element_imp_error!(
-                    self,
-                    gst::StreamError::Mux,
-                    (
-                        "Part {} is not what mp4mux should have written: {error}",
-                        road.parts
-                    )
-                );
-                gst::FlowError::Error
-            };
-            if std::mem::take(&mut road.needs_init) {
-                let init = init::init(&muxed).map_err(in_error)?;
-                gst::info!(
-                    CAT,
-                    imp = self,
-                    "Init section: {} {:?}",
-                    init.codec,
-                    init.resolution
-                );
-                (road.orders.publish)(Publication::Init(InitSection {
-                    bytes: init.bytes,
-                    codec: init.codec,
-                    resolution: Some(init.resolution),
-                }));
-            }
-            let bytes = moof::part(&muxed, cut, road.parts + 1).map_err(in_error)?;
-            road.parts += 1;
-            if cut.is_discontinuity {
-                // Another line of time; the pipeline's base time may be another one, too (after a seek).
-                road.mapping = None;
-            }
-            let dated_until = road.dated_until;
-            let mapping = *road
-                .mapping
-                .get_or_insert_with(|| self.mapping(cut, dated_until));
-            let date = mapping.unix(cut.date);
-            road.dated_until = Some(date + cut.duration.nanos());
-            gst::log!(
-                CAT,
-                imp = self,
-                "Part {}: {} samples, {:?}, {} bytes",
-                road.parts,
-                cut.samples.len(),
-                cut.duration,
-                bytes.len()
-            );
-            (road.orders.publish)(Publication::Part(NewPart {
-                bytes,
-                duration: cut.duration,
-                is_independent: cut.is_independent(),
-                captured: mapping.unix(cut.captured),
-                program_date_time: date,
-                is_discontinuity: cut.is_discontinuity,
-            }));
-            // After publishing: nobody waits for this.
-            self.reset(&line)
-        }
-
-        /// How running time becomes Unix time from this cut on. Dates do not go back over a jump (rule PL-33).
-        fn mapping(&self, cut: &Cut, dated_until: Option<UnixTime>) -> ClockMapping {
-            let mapping = clock::mapping(self.obj().upcast_ref(), cut.captured);
-            match dated_until {
-                Some(until) if until - mapping.unix(cut.date) > LONGEST_DATE_OVERLAP => {
-                    ClockMapping::new(cut.date, until.max(clock::unix_now()))
-                }
-                _ => mapping,
-            }
-        }
-
-        fn end_segment(&self, road: &mut Road, end: SegmentEnd) {
-            gst::debug!(CAT, imp = self, "Segment ends: {end:?}");
-            // The first request reaches an encoder with a look-ahead late: only a much longer first segment tells.
-            let tolerated_halves = if end.constants.is_some() { 6 } else { 3 };
-            let is_late = end.cause == SegmentEndCause::KeyFrame
-                && end.duration.nanos().0 * 2 > road.orders.segment_duration.0 * tolerated_halves;
-            if (is_late || end.cause == SegmentEndCause::NoKeyFrame)
-                && !road.has_warned_of_key_frames
-            {
-                road.has_warned_of_key_frames = true;
-                let reason = if road.orders.send_keyframe_requests {
-                    "the encoder does not follow the requests for one"
-                } else {
-                    "send-keyframe-requests is off and the encoder makes them further apart"
-                };
-                gst::element_imp_warning!(
-                    self,
-                    gst::StreamError::Format,
-                    (
-                        "A segment of {:.3} s where {:.3} s are wanted: no key frame came in time on the video pad; {reason}",
-                        end.duration.as_seconds(),
-                        road.orders.segment_duration.as_seconds()
-                    )
-                );
-            }
-            (road.orders.publish)(Publication::SegmentEnd {
-                constants: end.constants,
-            });
-        }
-
-        fn request_key_frame(&self, road: &Road, at: Option<RunningTime>) {
-            if !road.orders.send_keyframe_requests {
-                return;
-            }
-            let mut event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true);
-            if let Some(at) = at {
-                event = event.running_time(clock_time(Nanos(at.0)));
-            }
-            count(&self.counts.key_frame_requests);
-            // False when nobody upstream knows the event; the warning comes when a segment turns out long.
-            self.sinkpad.push_event(event.build());
         }
 
         fn sink_event(&self, event: gst::Event) -> bool {
@@ -624,55 +132,6 @@ mod imp {
                 // The rest is between upstream and us: the muxer gets events of our own with each run.
                 _ => true,
             }
-        }
-
-        fn take_caps(&self, road: &mut Road, caps: &gst::CapsRef) -> bool {
-            let format = match Format::from_caps(caps) {
-                Ok(format) => format,
-                Err(reason) => {
-                    gst::element_imp_error!(
-                        self,
-                        gst::StreamError::WrongType,
-                        ("The video pad cannot take {caps}: {reason}")
-                    );
-                    return false;
-                }
-            };
-            let is_change = road
-                .format
-                .as_ref()
-                .is_some_and(|current| !current.needs_same_init(&format));
-            // mp4mux takes new caps without a word: the segment has to end before they count.
-            if is_change && let Some(segmenter) = &mut road.segmenter {
-                gst::info!(CAT, imp = self, "The format changes to {caps}");
-                let steps = segmenter.interrupt();
-                if self.carry_out(road, steps, None).is_err() {
-                    return false;
-                }
-                road.needs_init = true;
-            }
-            road.format = Some(format);
-            true
-        }
-
-        /// After a flush time may go on anywhere, even close by: what comes is another line.
-        fn interrupt(&self, road: &mut Road) -> Result<(), gst::FlowError> {
-            road.segment = None;
-            let Some(segmenter) = &mut road.segmenter else {
-                return Ok(());
-            };
-            let steps = segmenter.interrupt();
-            self.carry_out(road, steps, None)
-        }
-
-        fn finish(&self, road: &mut Road) -> Result<(), gst::FlowError> {
-            if let Some(segmenter) = &mut road.segmenter {
-                let steps = segmenter.finish();
-                self.carry_out(road, steps, None)?;
-            }
-            gst::info!(CAT, imp = self, "End of stream after {} parts", road.parts);
-            (road.orders.publish)(Publication::EndOfStream);
-            Ok(())
         }
 
         fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
@@ -795,15 +254,4 @@ mod imp {
             Ok(result)
         }
     }
-}
-
-fn clock_time(span: Nanos) -> Option<gst::ClockTime> {
-    u64::try_from(span.0)
-        .ok()
-        .map(gst::ClockTime::from_nseconds)
-}
-
-/// Counts one more and answers how many there are now.
-fn count(counter: &AtomicU64) -> u64 {
-    counter.fetch_add(1, Ordering::Relaxed) + 1
 }

@@ -44,6 +44,8 @@ struct Running {
     server: Arc<Server>,
     /// The server has had a run: the next one needs another.
     is_used: bool,
+    /// The pad of this run was released: frames of another pad need another run.
+    is_over: bool,
     /// `None` without a pad.
     track: Option<Arc<Track>>,
 }
@@ -132,6 +134,7 @@ impl LlHlsSink {
             port,
             server,
             is_used: false,
+            is_over: false,
             track: None,
         });
         gst::info!(
@@ -252,6 +255,7 @@ impl LlHlsSink {
         let (server, track) = match self.running().as_mut() {
             Some(running) => {
                 running.is_used = true;
+                running.is_over = false;
                 (Arc::clone(&running.server), running.track.clone())
             }
             None => return Err(gst::StateChangeError),
@@ -434,14 +438,20 @@ impl ElementImpl for LlHlsSink {
         if let Some(ghost) = pad.downcast_ref::<gst::GhostPad>() {
             let _ = ghost.set_target(None::<&gst::Pad>);
         }
-        let track = self
-            .running()
-            .as_mut()
-            .and_then(|running| running.track.take());
+        let is_running = self.obj().current_state() > gst::State::Ready;
+        let (track, server) = match self.running().as_mut() {
+            Some(running) => {
+                running.is_over = is_running;
+                (running.track.take(), Some(Arc::clone(&running.server)))
+            }
+            None => (None, None),
+        };
         if let Some(track) = track {
             track.remove(self.obj().upcast_ref());
-            // No frame can come any more: whoever waits gets the final playlist.
-            self.end_run();
+        }
+        // Without its only track the stream is over: whoever waits gets the final playlist (rule PL-42).
+        if let Some(server) = server.filter(|_| is_running) {
+            server.publish(Publication::EndOfStream);
         }
         let _ = self.obj().remove_pad(pad);
     }
@@ -469,12 +479,16 @@ impl ElementImpl for LlHlsSink {
 impl LlHlsSink {
     fn add_track_while_running(&self, pad: &gst::GhostPad) -> Result<(), glib::BoolError> {
         let track = self.build_track(pad)?;
-        let server = self
-            .running()
-            .as_ref()
-            .filter(|running| running.is_used)
-            .map(|running| Arc::clone(&running.server));
-        if let Some(server) = server {
+        let (server, is_over) = match self.running().as_ref() {
+            Some(running) if running.is_used => {
+                (Some(Arc::clone(&running.server)), running.is_over)
+            }
+            _ => (None, false),
+        };
+        if is_over {
+            self.begin_run()
+                .map_err(|_| glib::bool_error!("no other run can begin"))?;
+        } else if let Some(server) = server {
             let settings = self.settings().clone();
             Self::prepare(&track, &settings, server);
         }

@@ -11,9 +11,12 @@ mod clock;
 mod collector;
 mod ensemble;
 mod feeder;
+mod format;
 mod imp;
 mod messages;
+mod muxing;
 mod pads;
+mod road;
 mod settings;
 mod track;
 

@@ -9,10 +9,7 @@ use std::sync::Mutex;
 
 use gst::{glib, prelude::*};
 
-use super::{
-    collector::Collector,
-    feeder::{Feeder, RUN_START},
-};
+use super::{collector::Collector, feeder::Feeder, muxing::RUN_START};
 use crate::time::{NANOS_PER_SECOND, Nanos};
 
 /// The muxer all of this is about. Part of GStreamer's isomp4 plugin, in gst-plugins-good.
