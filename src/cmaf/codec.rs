@@ -2,18 +2,70 @@
 //!
 //! Belongs here: how a sample entry is named in CODECS. Does not: reading `moov` (`init`).
 
-use mp4_atom::{Avcc, Codec, Hvcc};
+use mp4_atom::{Av1c, Avcc, Codec, Hvcc, Mp4a};
 
-/// Codec string, width and height of a sample entry; `None` for one no pad accepts.
-pub fn describe(codec: &Codec) -> Option<(String, u32, u32)> {
-    let (name, visual) = match codec {
+/// What a playlist says of a sample entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// RFC 6381 codec string.
+    pub codec: String,
+    /// Width and height in pixels, when it is video.
+    pub resolution: Option<(u32, u32)>,
+    /// How many channels, when it is audio.
+    pub channels: Option<u32>,
+}
+
+/// Describes a sample entry; `None` for one no pad accepts.
+pub fn describe(entry: &Codec) -> Option<Description> {
+    let (codec, visual) = match entry {
         Codec::Avc1(entry) => (avc("avc1", &entry.avcc), &entry.visual),
         Codec::Avc3(entry) => (avc("avc3", &entry.avcc), &entry.visual),
         Codec::Hvc1(entry) => (hevc("hvc1", &entry.hvcc), &entry.visual),
         Codec::Hev1(entry) => (hevc("hev1", &entry.hvcc), &entry.visual),
+        Codec::Av01(entry) => (av1(&entry.av1c), &entry.visual),
+        Codec::Mp4a(entry) => return Some(audio(aac(entry), entry.audio.channel_count)),
+        // RFC 6381 registers it so, in lower case.
+        Codec::Opus(entry) => return Some(audio("opus".to_owned(), entry.audio.channel_count)),
         _ => return None,
     };
-    Some((name, u32::from(visual.width), u32::from(visual.height)))
+    Some(Description {
+        codec,
+        resolution: Some((u32::from(visual.width), u32::from(visual.height))),
+        channels: None,
+    })
+}
+
+fn audio(codec: String, channels: u16) -> Description {
+    Description {
+        codec,
+        resolution: None,
+        channels: Some(u32::from(channels)),
+    }
+}
+
+/// `mp4a.40.O`: the object type of MPEG-4 audio (RFC 6381 3.3).
+fn aac(entry: &Mp4a) -> String {
+    let config = &entry.esds.es_desc.dec_config;
+    let object_type = config
+        .dec_specific
+        .as_ref()
+        // AAC-LC unless it says otherwise: ADTS cannot carry more.
+        .map_or(2, |specific| specific.profile);
+    format!("mp4a.{:x}.{object_type}", config.object_type_indication)
+}
+
+/// `av01.P.LLT.DD`: AV1 Codec ISO Media File Format Binding, 5.
+fn av1(config: &Av1c) -> String {
+    let depth = match (config.high_bitdepth, config.twelve_bit) {
+        (true, true) => 12,
+        (true, false) => 10,
+        (false, _) => 8,
+    };
+    let tier = if config.seq_tier_0 { 'H' } else { 'M' };
+    format!(
+        "av01.{}.{:02}{tier}.{depth:02}",
+        config.seq_profile, config.seq_level_idx_0
+    )
 }
 
 /// `avc1.PPCCLL`: profile, constraint flags and level in hexadecimal (RFC 6381 3.3).

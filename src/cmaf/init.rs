@@ -7,7 +7,7 @@ use mp4_atom::{Decode, Encode, FourCC, Ftyp, Moov};
 
 use super::{
     boxes::{BoxError, top_boxes},
-    codec,
+    codec::{self, Description},
 };
 
 /// `ftyp` and `moov` of one track, and what they say.
@@ -15,10 +15,8 @@ use super::{
 pub struct Init {
     /// The boxes.
     pub bytes: Bytes,
-    /// RFC 6381 codec string.
-    pub codec: String,
-    /// Width and height in pixels.
-    pub resolution: (u32, u32),
+    /// What a playlist says of it.
+    pub description: Description,
 }
 
 /// The init section at the head of one run of the muxer.
@@ -41,8 +39,7 @@ pub fn init(muxed: &[u8]) -> Result<Init, BoxError> {
         .first()
         .and_then(|track| track.mdia.minf.stbl.stsd.codecs.first())
         .ok_or(BoxError::Missing("stsd entry"))?;
-    let (codec, width, height) =
-        codec::describe(entry).ok_or(BoxError::Missing("known stsd entry"))?;
+    let description = codec::describe(entry).ok_or(BoxError::Missing("known stsd entry"))?;
 
     let mut bytes = Vec::with_capacity(64 + moov_bytes.len());
     brands()
@@ -55,8 +52,7 @@ pub fn init(muxed: &[u8]) -> Result<Init, BoxError> {
     bytes.extend_from_slice(moov_bytes);
     Ok(Init {
         bytes: Bytes::from(bytes),
-        codec,
-        resolution: (width, height),
+        description,
     })
 }
 
@@ -83,8 +79,9 @@ mod tests {
     #[test]
     fn the_head_of_a_run_becomes_cmaf() {
         let init = init(MUXED).unwrap();
-        assert_eq!(init.resolution, (320, 240));
-        assert!(init.codec.starts_with("avc1."), "{}", init.codec);
+        assert_eq!(init.description.resolution, Some((320, 240)));
+        let codec = init.description.codec;
+        assert!(codec.starts_with("avc1."), "{codec}");
         let boxes = top_boxes(&init.bytes).unwrap();
         assert_eq!(boxes.len(), 2);
         assert_eq!(&init.bytes[8..12], b"iso6");

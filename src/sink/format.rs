@@ -13,40 +13,66 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Format {
     pub(super) caps: gst::Caps,
-    pub(super) coding: Coding,
-    pub(super) length_size: usize,
-    /// Numerator and denominator, when the caps promise a constant rate.
-    pub(super) framerate: Option<(i32, i32)>,
+    media: Media,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Media {
+    Video {
+        /// Where key frames can be seen in the bytes; `None` where the buffer's flag tells the truth (AV1).
+        nal_units: Option<(Coding, usize)>,
+        /// Numerator and denominator, when the caps promise a constant rate.
+        framerate: Option<(i32, i32)>,
+    },
+    Audio {
+        /// Samples a second, the timescale of the track.
+        rate: u32,
+        /// Samples a frame, where the codec fixes them.
+        frame: Option<i64>,
+    },
 }
 
 impl Format {
     /// Reads caps; says what is wrong with them otherwise.
     pub(super) fn from_caps(caps: &gst::CapsRef) -> Result<Self, &'static str> {
         let structure = caps.structure(0).ok_or("the caps are empty")?;
-        let coding = match structure.name().as_str() {
-            "video/x-h264" => Coding::H264,
-            "video/x-h265" => Coding::H265,
-            _ => return Err("the caps are neither H.264 nor H.265"),
+        let media = match structure.name().as_str() {
+            "video/x-h264" => Media::video(structure, Some(Coding::H264))?,
+            "video/x-h265" => Media::video(structure, Some(Coding::H265))?,
+            "video/x-av1" => Media::video(structure, None)?,
+            "audio/mpeg" => {
+                if structure.get::<gst::Buffer>("codec_data").is_err() {
+                    return Err("the caps have no codec_data");
+                }
+                // A frame of AAC-LC (ISO/IEC 14496-3 4.5.1).
+                Media::audio(structure, Some(1024))?
+            }
+            "audio/x-opus" => Media::audio(structure, None)?,
+            _ => return Err("llhlssink takes H.264, H.265, AV1, AAC and Opus"),
         };
-        let codec_data = structure
-            .get::<gst::Buffer>("codec_data")
-            .map_err(|_| "the caps have no codec_data")?;
-        let codec_data = codec_data
-            .map_readable()
-            .map_err(|_| "codec_data is unreadable")?;
-        let length_size = access_unit::length_size(coding, &codec_data)
-            .ok_or("codec_data is too short to be a decoder configuration record")?;
-        let framerate = structure
-            .get::<gst::Fraction>("framerate")
-            .ok()
-            .map(|rate| (rate.numer(), rate.denom()))
-            .filter(|&(numerator, denominator)| numerator > 0 && denominator > 0);
         Ok(Self {
             caps: caps.to_owned(),
-            coding,
-            length_size,
-            framerate,
+            media,
         })
+    }
+
+    /// Whether it is audio.
+    pub(super) fn is_audio(&self) -> bool {
+        matches!(self.media, Media::Audio { .. })
+    }
+
+    /// Whether decoding can start at a frame. `is_delta` is the buffer's own word.
+    pub(super) fn is_sync(&self, bytes: &[u8], is_delta: bool) -> bool {
+        match self.media {
+            Media::Video {
+                nal_units: Some((coding, length_size)),
+                ..
+            } => access_unit::is_sync(coding, length_size, bytes),
+            Media::Video {
+                nal_units: None, ..
+            } => !is_delta,
+            Media::Audio { .. } => true,
+        }
     }
 
     /// Whether the muxer needs another init section. Level of detail: what `moov` is made of.
@@ -68,17 +94,29 @@ impl Format {
                 _ => false,
             }
         };
-        self.coding == other.coding
-            && ["codec_data", "width", "height", "pixel-aspect-ratio"]
-                .into_iter()
-                .all(same)
+        let name = |format: &Self| format.caps.structure(0).map(|structure| structure.name().clone());
+        name(self) == name(other)
+            && [
+                "codec_data",
+                "width",
+                "height",
+                "pixel-aspect-ratio",
+                "rate",
+                "channels",
+            ]
+            .into_iter()
+            .all(same)
     }
 
     /// A timescale in which a frame of a constant rate is a whole number of ticks.
     pub(super) fn timescale(&self) -> Timescale {
         const USUAL: i64 = 90_000;
-        let ticks = match self.framerate {
-            Some((numerator, denominator)) => {
+        let ticks = match self.media {
+            Media::Audio { rate, .. } => i64::from(rate),
+            Media::Video {
+                framerate: Some((numerator, denominator)),
+                ..
+            } => {
                 let (numerator, denominator) = (i64::from(numerator), i64::from(denominator));
                 if USUAL * denominator % numerator == 0 || numerator > 1_000_000 {
                     USUAL
@@ -87,7 +125,9 @@ impl Format {
                     numerator * ((10_000 + numerator - 1) / numerator)
                 }
             }
-            None => USUAL,
+            Media::Video {
+                framerate: None, ..
+            } => USUAL,
         };
         u32::try_from(ticks)
             .ok()
@@ -97,9 +137,65 @@ impl Format {
 
     /// How long a frame lasts at a constant rate.
     pub(super) fn frame_duration(&self) -> Option<Nanos> {
-        let (numerator, denominator) = self.framerate?;
-        Some(Nanos(
-            NANOS_PER_SECOND * i64::from(denominator) / i64::from(numerator),
-        ))
+        let (samples, rate) = match self.media {
+            Media::Audio { rate, frame } => (frame?, i64::from(rate)),
+            Media::Video { framerate, .. } => {
+                let (numerator, denominator) = framerate?;
+                (i64::from(denominator), i64::from(numerator))
+            }
+        };
+        Some(Nanos(NANOS_PER_SECOND * samples / rate))
+    }
+
+    /// Frames a second as numerator and denominator, for FRAME-RATE.
+    pub(super) fn frame_rate(&self) -> Option<(u32, u32)> {
+        match self.media {
+            Media::Video {
+                framerate: Some((numerator, denominator)),
+                ..
+            } => Some((
+                u32::try_from(numerator).ok()?,
+                u32::try_from(denominator).ok()?,
+            )),
+            _ => None,
+        }
+    }
+}
+
+impl Media {
+    fn video(structure: &gst::StructureRef, coding: Option<Coding>) -> Result<Self, &'static str> {
+        let nal_units = match coding {
+            None => None,
+            Some(coding) => {
+                let codec_data = structure
+                    .get::<gst::Buffer>("codec_data")
+                    .map_err(|_| "the caps have no codec_data")?;
+                let codec_data = codec_data
+                    .map_readable()
+                    .map_err(|_| "codec_data is unreadable")?;
+                let length_size = access_unit::length_size(coding, &codec_data)
+                    .ok_or("codec_data is too short to be a decoder configuration record")?;
+                Some((coding, length_size))
+            }
+        };
+        let framerate = structure
+            .get::<gst::Fraction>("framerate")
+            .ok()
+            .map(|rate| (rate.numer(), rate.denom()))
+            .filter(|&(numerator, denominator)| numerator > 0 && denominator > 0);
+        Ok(Self::Video {
+            nal_units,
+            framerate,
+        })
+    }
+
+    fn audio(structure: &gst::StructureRef, frame: Option<i64>) -> Result<Self, &'static str> {
+        let rate = structure
+            .get::<i32>("rate")
+            .ok()
+            .and_then(|rate| u32::try_from(rate).ok())
+            .filter(|&rate| rate > 0)
+            .ok_or("the caps have no rate")?;
+        Ok(Self::Audio { rate, frame })
     }
 }
