@@ -216,10 +216,14 @@ impl Live {
     }
 
     fn decide(&self, request: &Request, waited: Nanos) -> Decision {
-        if self.is_stopping() {
-            return Decision::Refuse(Refusal::unavailable("the server is stopping", 1));
+        let decision = decide(request, &self.origin.borrow(), waited);
+        match decision {
+            // Only what would have to wait: what is there is still handed out, the final playlist above all.
+            Decision::Wait { .. } if self.is_stopping() => {
+                Decision::Refuse(Refusal::unavailable("the server is stopping", 1))
+            }
+            _ => decision,
         }
-        decide(request, &self.origin.borrow(), waited)
     }
 
     /// The playlist of this moment and its version; the same bytes for everyone until the next change.
