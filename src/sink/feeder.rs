@@ -26,7 +26,7 @@ use crate::{
             Cut, DropReason, Frame, Placement, Plan, SegmentEnd, SegmentEndCause, Segmenter, Step,
         },
     },
-    origin::media::{InitSection, NewPart, Publication},
+    origin::media::{InitSection, NewPart, Publication, RenditionId},
     time::{ClockMapping, NANOS_PER_SECOND, Nanos, RunningTime, Timescale},
 };
 
@@ -494,11 +494,14 @@ mod imp {
                     init.codec,
                     init.resolution
                 );
-                (road.orders.publish)(Publication::Init(InitSection {
+                let init = InitSection {
                     bytes: init.bytes,
                     codec: init.codec,
                     resolution: Some(init.resolution),
-                }));
+                    frame_rate: None,
+                    channels: None,
+                };
+                (road.orders.publish)(Publication::Init(RenditionId::MAIN, init));
             }
             let bytes = moof::part(&muxed, cut, road.parts + 1).map_err(in_error)?;
             road.parts += 1;
@@ -514,14 +517,15 @@ mod imp {
                 cut.duration,
                 bytes.len()
             );
-            (road.orders.publish)(Publication::Part(NewPart {
+            let part = NewPart {
                 bytes,
                 duration: cut.duration,
                 is_independent: cut.is_independent(),
                 captured: mapping.unix(cut.captured),
                 program_date_time: mapping.unix(cut.date),
                 is_discontinuity: cut.is_discontinuity,
-            }));
+            };
+            (road.orders.publish)(Publication::Part(RenditionId::MAIN, part));
             Ok(())
         }
 
@@ -550,9 +554,7 @@ mod imp {
                     )
                 );
             }
-            (road.orders.publish)(Publication::SegmentEnd {
-                constants: end.constants,
-            });
+            (road.orders.publish)(Publication::SegmentEnd(RenditionId::MAIN, end.constants));
         }
 
         fn request_key_frame(&self, road: &Road, at: Option<RunningTime>) {
