@@ -8,8 +8,9 @@ use bytes::Bytes;
 use super::directives::{Directives, Patience, PlaylistQuery};
 use super::request::{Page, Refusal, Request};
 use crate::origin::Origin;
-use crate::origin::media::{Constants, Msn, PartIndex, PartNumber};
+use crate::origin::media::{Constants, Msn, PartIndex, PartNumber, RenditionId, RenditionKind};
 use crate::origin::name::MediaName;
+use crate::origin::rendition::Rendition;
 use crate::origin::window::LiveWindow;
 use crate::time::Nanos;
 
@@ -62,8 +63,10 @@ pub struct Reply {
 /// The body of an answer. What is the same for everybody is named here and rendered once by whoever sends it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    /// The media playlist as it is now.
-    Playlist,
+    /// The multivariant playlist as it is now.
+    Multivariant,
+    /// The media playlist of a rendition as it is now.
+    Playlist(RenditionId),
     /// Published bytes, one after the other.
     Media(Vec<Bytes>),
     /// `/timestamps.json`.
@@ -105,10 +108,21 @@ impl Caching {
 /// Decides a request that arrived `waited` ago. Asked again with a greater `waited` and the state of that moment, it
 /// gives the same kind of answer or a later one; it never waits past the deadline it named.
 pub fn decide(request: &Request, origin: &Origin, waited: Nanos) -> Decision {
-    let window = origin.window();
+    let rendition = |id: &RenditionId| {
+        origin
+            .rendition(*id)
+            .ok_or_else(|| Decision::Refuse(Refusal::not_found("no such rendition")))
+    };
     match request {
-        Request::Playlist(query) => decide_playlist(query, window, waited),
-        Request::Media(name) => decide_media(*name, window, waited),
+        Request::Multivariant => decide_multivariant(origin, waited),
+        Request::Playlist(id, query) => match rendition(id) {
+            Ok(rendition) => decide_playlist(*id, query, rendition.window(), waited),
+            Err(refusal) => refusal,
+        },
+        Request::Media(id, name) => match rendition(id) {
+            Ok(rendition) => decide_media(*name, rendition, waited),
+            Err(refusal) => refusal,
+        },
         Request::Timestamps => reply(Content::Timestamps, "application/json", Caching::Never),
         Request::Stats => reply(Content::Stats, "application/json", Caching::Never),
         Request::Preflight => reply(Content::Nothing, "text/plain", Caching::Never),
@@ -123,32 +137,42 @@ pub fn decide(request: &Request, origin: &Origin, waited: Nanos) -> Decision {
     }
 }
 
-fn decide_playlist(query: &PlaylistQuery, window: &LiveWindow, waited: Nanos) -> Decision {
+/// What it names can be played at once: nobody sees it before the presentation is live.
+fn decide_multivariant(origin: &Origin, waited: Nanos) -> Decision {
+    if origin.common().is_some() {
+        reply_playlist(Content::Multivariant, Caching::Revalidate)
+    } else if origin.is_ended() {
+        refuse_unborn()
+    } else {
+        await_first_segment(waited)
+    }
+}
+
+fn decide_playlist(
+    id: RenditionId,
+    query: &PlaylistQuery,
+    window: &LiveWindow,
+    waited: Nanos,
+) -> Decision {
+    let playlist = Content::Playlist(id);
     let Some(constants) = window.constants() else {
-        if window.is_ended() {
-            return Decision::Refuse(Refusal::not_found(
-                "the stream ended before its first segment was complete",
-            ));
+        if window.is_stillborn() {
+            return refuse_unborn();
         }
-        return wait_or(STARTUP_WAIT, waited, || {
-            Decision::Refuse(Refusal::unavailable(
-                "the first segment is not complete yet",
-                RETRY_AFTER_SECONDS,
-            ))
-        });
+        return await_first_segment(waited);
     };
     // Rule PL-42: nothing more will come, so nobody waits for it.
     if window.is_ended() {
-        return reply_playlist(Caching::Revalidate);
+        return reply_playlist(playlist, Caching::Revalidate);
     }
     let cached = Caching::Shared(CACHED_TARGET_DURATIONS.saturating_mul(constants.target_duration));
     let standing = match query.directives {
-        Directives::None => return decide_patience(query.patience, window, waited),
+        Directives::None => return decide_patience(playlist, query.patience, window, waited),
         Directives::Segment(msn) => stand_segment(msn, window),
         Directives::Part(msn, part) => stand_part(msn, part, window, constants),
     };
     match standing {
-        Standing::Listed => reply_playlist(cached),
+        Standing::Listed => reply_playlist(playlist, cached),
         Standing::Ahead => wait_or(max_wait(constants), waited, || {
             Decision::Refuse(Refusal::unavailable(
                 "what the playlist was to hold has not come within three target durations",
@@ -159,13 +183,35 @@ fn decide_playlist(query: &PlaylistQuery, window: &LiveWindow, waited: Nanos) ->
     }
 }
 
+fn await_first_segment(waited: Nanos) -> Decision {
+    wait_or(STARTUP_WAIT, waited, || {
+        Decision::Refuse(Refusal::unavailable(
+            "the first segment is not complete yet",
+            RETRY_AFTER_SECONDS,
+        ))
+    })
+}
+
+fn refuse_unborn() -> Decision {
+    Decision::Refuse(Refusal::not_found(
+        "the stream ended before its first segment was complete",
+    ))
+}
+
 /// The older way to wait: the deadline brings the playlist as it is, not an error.
-fn decide_patience(patience: Option<Patience>, window: &LiveWindow, waited: Nanos) -> Decision {
+fn decide_patience(
+    playlist: Content,
+    patience: Option<Patience>,
+    window: &LiveWindow,
+    waited: Nanos,
+) -> Decision {
     match patience {
         Some(patience) if window.version() <= patience.version => {
-            wait_or(patience.wait, waited, || reply_playlist(Caching::Never))
+            wait_or(patience.wait, waited, || {
+                reply_playlist(playlist, Caching::Never)
+            })
         }
-        _ => reply_playlist(Caching::Revalidate),
+        _ => reply_playlist(playlist, Caching::Revalidate),
     }
 }
 
@@ -243,7 +289,14 @@ fn advance_part_limit(constants: &Constants) -> u64 {
     u64::try_from((3 * per_second + target.ticks - 1) / target.ticks).unwrap_or(3)
 }
 
-fn decide_media(name: MediaName, window: &LiveWindow, waited: Nanos) -> Decision {
+fn decide_media(name: MediaName, rendition: &Rendition, waited: Nanos) -> Decision {
+    let window = rendition.window();
+    // Rule HT-02.
+    let content_type = match rendition.settings().kind {
+        RenditionKind::Video => "video/mp4",
+        RenditionKind::Audio => "audio/mp4",
+    };
+    let reply_media = |chunks, caching| reply(Content::Media(chunks), content_type, caching);
     match name {
         MediaName::Init(number) => match window.init(number) {
             Some(init) => reply_media(
@@ -308,14 +361,9 @@ fn wait_or(at_most: Nanos, waited: Nanos, late: impl FnOnce() -> Decision) -> De
     }
 }
 
-fn reply_playlist(caching: Caching) -> Decision {
+fn reply_playlist(playlist: Content, caching: Caching) -> Decision {
     // Rules PL-01, HT-01.
-    reply(Content::Playlist, "application/vnd.apple.mpegurl", caching)
-}
-
-fn reply_media(chunks: Vec<Bytes>, caching: Caching) -> Decision {
-    // Rule HT-02.
-    reply(Content::Media(chunks), "video/mp4", caching)
+    reply(playlist, "application/vnd.apple.mpegurl", caching)
 }
 
 fn reply(content: Content, content_type: &'static str, caching: Caching) -> Decision {
@@ -330,13 +378,10 @@ fn reply(content: Content, content_type: &'static str, caching: Caching) -> Deci
 mod tests {
     use super::*;
     use crate::delivery::Routes;
-    use crate::origin::fixture::{CONSTANTS, SETTINGS, Stream, part_bytes, run, ticks};
+    use crate::origin::fixture::{CONSTANTS, SETTINGS, Stream, part_bytes, renditions, run, ticks};
 
     fn ask(stream: &Stream, path: &str, waited: Nanos) -> Decision {
-        let routes = Routes {
-            playlist_name: "live.m3u8".to_owned(),
-            run: run(),
-        };
+        let routes = Routes::new("live.m3u8".to_owned(), run(), &renditions());
         let (path, query) = match path.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (path, None),
@@ -354,7 +399,11 @@ mod tests {
                 content: Content::Media(chunks),
                 ..
             }) => String::from_utf8(chunks.concat()).unwrap(),
-            Decision::Reply(reply) => format!("{:?}", reply.content).to_lowercase(),
+            Decision::Reply(reply) => match &reply.content {
+                Content::Playlist(RenditionId::MAIN) => "playlist".to_owned(),
+                Content::Playlist(id) => format!("playlist {}", id.0),
+                other => format!("{other:?}").to_lowercase(),
+            },
             Decision::Wait { at_most } => format!("wait {}", at_most.0 / 1_000_000),
             Decision::Refuse(refusal) => refusal.status.to_string(),
         }

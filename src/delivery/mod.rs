@@ -5,6 +5,7 @@
 
 pub mod decision;
 pub mod directives;
+pub mod multivariant;
 pub mod playlist;
 pub mod request;
 pub mod stats;

@@ -1,7 +1,8 @@
 //! The text of a media playlist.
 //!
-//! Belongs here: which tags, in which order, with which digits. Does not: which segments (`origin/window`), or who gets
-//! it when (`decision`). Rendered once per version and shared, so all clients see the same change at once.
+//! Belongs here: which tags, in which order, with which digits. Does not: which segments (`origin/window`), who gets it
+//! when (`decision`), how renditions are offered (`multivariant`). Rendered once per change and shared, so all clients
+//! see the same change at once.
 
 use std::fmt::Write as _;
 
@@ -9,14 +10,16 @@ use bytes::Bytes;
 use quick_m3u8::date::{DateTime, DateTimeTimezoneOffset};
 use quick_m3u8::tag::hls::{
     Discontinuity, DiscontinuitySequence, Endlist, M3u, Map, MediaSequence, Part as PartTag,
-    PartInf, PreloadHint, PreloadHintType, ProgramDateTime, ServerControl, Targetduration, Version,
+    PartInf, PreloadHint, PreloadHintType, ProgramDateTime, RenditionReport, ServerControl,
+    Targetduration, Version,
 };
 use quick_m3u8::{HlsLine, Writer};
 
-use crate::origin::Origin;
-use crate::origin::media::{Constants, RunId};
-use crate::origin::name::{InitNumber, MediaName};
+use super::request::Routes;
+use crate::origin::media::{Constants, RenditionId, RunId};
+use crate::origin::name::{InitNumber, MediaName, MediaNames};
 use crate::origin::window::{LiveWindow, Segment};
+use crate::origin::{Common, Origin};
 use crate::time::{MediaTime, UnixTime};
 
 /// The least version with EXT-X-MAP in a playlist of whole pictures (rules PL-05, PL-06).
@@ -31,7 +34,7 @@ const MIN_PART_HOLD_BACK: f64 = 2.0;
 /// What a server adds to the text of its playlists, the same for the life of the run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlaylistStyle {
-    /// Put before every URI; `None` leaves them relative to the playlist.
+    /// Put before every URI of media; `None` leaves them relative to the playlist.
     pub base: Option<BaseUrl>,
     /// PART-HOLD-BACK as a multiple of PART-TARGET (rules PL-24, PL-25).
     pub part_hold_back: f64,
@@ -64,17 +67,24 @@ impl BaseUrl {
     }
 }
 
-/// Renders the playlist of this moment; `None` until the first segment is complete (checklist section 0, decision 13).
-pub fn render(origin: &Origin, style: &PlaylistStyle) -> Option<Bytes> {
-    let window = origin.window();
-    let constants = window.constants()?;
+/// Renders the playlist of a rendition as it is now; `None` until it and the presentation are live (checklist section 0,
+/// decision 13).
+pub fn render(
+    origin: &Origin,
+    id: RenditionId,
+    routes: &Routes,
+    style: &PlaylistStyle,
+) -> Option<Bytes> {
+    let window = origin.rendition(id)?.window();
+    let (common, constants) = (origin.common()?, window.constants()?);
     let mut lines = Lines {
         writer: Writer::new(Vec::with_capacity(4096)),
         run: origin.run(),
+        names: window.names(),
         base: style.base.as_ref().map_or("", BaseUrl::as_str),
         map: None,
     };
-    write_header(&mut lines, window, constants, style);
+    write_header(&mut lines, window, constants, common, style);
     let first_with_parts = window.first_listed_parts();
     for segment in window.listed().chain(window.open()) {
         lines.segment(segment, segment.msn >= first_with_parts, constants);
@@ -91,6 +101,7 @@ pub fn render(origin: &Origin, style: &PlaylistStyle) -> Option<Bytes> {
                 .with_uri(uri)
                 .finish(),
         );
+        write_reports(&mut lines, origin, id, routes);
     }
     Some(Bytes::from(lines.writer.into_inner()))
 }
@@ -99,16 +110,18 @@ fn write_header(
     lines: &mut Lines<'_>,
     window: &LiveWindow,
     constants: &Constants,
+    common: &Common,
     style: &PlaylistStyle,
 ) {
-    let part_target = part_target_units(constants);
+    let part_target = part_target_units(constants.part_target);
+    let longest = part_target_units(common.longest_part_target);
     lines.tag(M3u);
     lines.tag(Version::new(VERSION));
     lines.tag(Targetduration::new(u64::from(constants.target_duration)));
     lines.tag(
         ServerControl::builder()
             .with_can_block_reload()
-            .with_part_hold_back(part_hold_back(part_target, style.part_hold_back))
+            .with_part_hold_back(part_hold_back(part_target, longest, style.part_hold_back))
             .finish(),
     );
     lines.tag(PartInf::new(seconds(part_target)));
@@ -119,10 +132,33 @@ fn write_header(
     }
 }
 
+/// Rule PL-30: where each other rendition stands, of whatever type, so that a player that switches to it knows what to
+/// ask for. Exact when written: the text is made anew whenever any rendition moved.
+fn write_reports(lines: &mut Lines<'_>, origin: &Origin, id: RenditionId, routes: &Routes) {
+    for (other, rendition) in origin.renditions() {
+        let window = rendition.window();
+        // One that has not come yet is in no playlist.
+        if other == id || !window.is_live() {
+            continue;
+        }
+        let Some((msn, part)) = window.last_listed() else {
+            continue;
+        };
+        let report = RenditionReport::builder()
+            .with_uri(routes.playlist_uri(other))
+            .with_last_msn(msn.0);
+        lines.tag(match part {
+            Some(part) => report.with_last_part(part.0).finish(),
+            None => report.finish(),
+        });
+    }
+}
+
 /// The lines of one playlist while it is being written.
 struct Lines<'a> {
     writer: Writer<Vec<u8>>,
     run: &'a RunId,
+    names: &'a MediaNames,
     base: &'a str,
     /// The init section in force.
     map: Option<InitNumber>,
@@ -141,7 +177,7 @@ impl Lines<'_> {
         }
         self.tag(ProgramDateTime::new(date_time(segment.program_date_time)));
         if has_parts {
-            let target = part_target_units(constants);
+            let target = part_target_units(constants.part_target);
             for part in &segment.parts {
                 // Rule PL-15: players compare the digits.
                 let duration = part.duration.to_units_nearest(UNITS_PER_SECOND).min(target);
@@ -165,6 +201,7 @@ impl Lines<'_> {
     }
 
     fn uri(&self, name: MediaName) -> String {
+        let name = self.names.write(name);
         format!("{}{}/{name}", self.base, self.run.as_str())
     }
 
@@ -176,19 +213,21 @@ impl Lines<'_> {
 }
 
 /// PART-TARGET as written: rounded up, so that no part's rounded duration passes it (rule PL-15).
-fn part_target_units(constants: &Constants) -> i64 {
-    constants.part_target.to_units_ceil(UNITS_PER_SECOND)
+fn part_target_units(part_target: MediaTime) -> i64 {
+    part_target.to_units_ceil(UNITS_PER_SECOND)
 }
 
-fn part_hold_back(part_target: i64, factor: f64) -> f64 {
+/// PART-HOLD-BACK, the same in all playlists because it follows from the longest PART-TARGET of all (rules PL-25, MV-10).
+/// Only a rendition that came later with even longer parts gets one of its own where it must (rule PL-24).
+fn part_hold_back(part_target: i64, longest: i64, factor: f64) -> f64 {
     let factor = if factor.is_finite() {
         factor.max(MIN_PART_HOLD_BACK)
     } else {
         MIN_PART_HOLD_BACK
     };
     // A hair less before rounding up: 3.1 x 20000 is a little more than 62000 in binary.
-    let units = (part_target as f64 * factor - 1e-6).ceil();
-    units / f64::from(UNITS_PER_SECOND)
+    let units = (longest as f64 * factor - 1e-6).ceil();
+    units.max(part_target as f64 * MIN_PART_HOLD_BACK) / f64::from(UNITS_PER_SECOND)
 }
 
 fn seconds(units: i64) -> f64 {
@@ -265,7 +304,9 @@ fn civil_date(days: i64) -> (i64, u8, u8) {
 mod tests {
     use super::*;
     use crate::delivery::{Content, Decision, Reply, Request, Routes, decide};
-    use crate::origin::fixture::{CONSTANTS, PART, SETTINGS, START, Stream, init, run, ticks};
+    use crate::origin::fixture::{
+        CONSTANTS, PART, SETTINGS, START, Stream, init, renditions, run, ticks,
+    };
     use crate::time::Nanos;
     use proptest::prelude::*;
 
@@ -274,8 +315,13 @@ mod tests {
         part_hold_back: 3.0,
     };
 
+    fn routes() -> Routes {
+        Routes::new("live.m3u8".to_owned(), run(), &renditions())
+    }
+
     fn text(stream: &Stream, style: &PlaylistStyle) -> String {
-        let bytes = render(&stream.origin, style).expect("there is a playlist");
+        let bytes = render(&stream.origin, RenditionId::MAIN, &routes(), style)
+            .expect("there is a playlist");
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         read_back(&text);
         text
@@ -307,7 +353,8 @@ mod tests {
     fn there_is_none_before_the_first_segment_is_complete() {
         let mut stream = Stream::new(SETTINGS, CONSTANTS);
         stream.parts(4);
-        assert_eq!(render(&stream.origin, &STYLE), None);
+        let text = render(&stream.origin, RenditionId::MAIN, &routes(), &STYLE);
+        assert_eq!(text, None);
     }
 
     #[test]
@@ -522,10 +569,7 @@ run/segment_00000.m4s
                     ticks: frames * frame,
                     timescale,
                 };
-                let target = part_target_units(&Constants {
-                    part_target,
-                    ..CONSTANTS
-                });
+                let target = part_target_units(part_target);
                 let part = part_target.to_units_nearest(UNITS_PER_SECOND);
                 assert!(part <= target && target <= part + 1, "{part_target:?}");
             }
@@ -548,7 +592,7 @@ run/segment_00000.m4s
             (f64::NAN, 0.4),
             (f64::INFINITY, 0.4),
         ] {
-            assert_eq!(part_hold_back(20_000, factor), expected, "{factor}");
+            assert_eq!(part_hold_back(20_000, 20_000, factor), expected, "{factor}");
         }
     }
 
@@ -594,7 +638,7 @@ run/segment_00000.m4s
             open_parts in 0..5_u64,
         ) {
             let mut stream = Stream::new(SETTINGS, CONSTANTS);
-            let routes = Routes { playlist_name: "live.m3u8".to_owned(), run: run() };
+            let routes = routes();
             let mut formats = ["<a>", "<b>"].iter().cycle();
             for (parts, is_discontinuity, is_new_format) in segments {
                 if is_discontinuity {

@@ -7,19 +7,85 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::directives::{PlaylistQuery, parse_query};
-use crate::origin::media::RunId;
-use crate::origin::name::MediaName;
+use crate::origin::media::{RenditionId, RunId};
+use crate::origin::name::{MediaName, MediaNames};
+use crate::origin::rendition::Renditions;
+
+/// What a URI in a playlist spells otherwise than a file name does: all but what RFC 3986 leaves unreserved.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
 
 /// The names that differ from server to server.
 #[derive(Clone, Debug)]
 pub struct Routes {
     /// The entry URL is `/<playlist_name>`.
-    pub playlist_name: String,
+    playlist_name: String,
     /// Media is under `/<run>/`.
-    pub run: RunId,
+    run: RunId,
+    /// In the order of the renditions.
+    renditions: Vec<RenditionRoute>,
+}
+
+/// Where one rendition is found.
+#[derive(Clone, Debug)]
+struct RenditionRoute {
+    playlist: String,
+    media: MediaNames,
+}
+
+impl Routes {
+    /// One rendition has its media playlist at the entry URL. Of several each has one beside it, and the entry URL is the
+    /// multivariant playlist: `live.m3u8` has `live_video.m3u8` and `live_audio.m3u8` beside it.
+    pub fn new(playlist_name: String, run: RunId, renditions: &Renditions) -> Self {
+        let stem = playlist_name
+            .strip_suffix(".m3u8")
+            .or_else(|| playlist_name.strip_suffix(".m3u"))
+            .unwrap_or(&playlist_name);
+        let routes = renditions
+            .iter()
+            .map(|(id, rendition)| RenditionRoute {
+                playlist: if renditions.is_single() {
+                    playlist_name.clone()
+                } else {
+                    format!("{stem}_{}.m3u8", rendition.name)
+                },
+                media: MediaNames::new(id, &rendition.name),
+            })
+            .collect();
+        Self {
+            renditions: routes,
+            playlist_name,
+            run,
+        }
+    }
+
+    /// The media playlist of a rendition as other playlists name it, relative to themselves: the very same spelling in
+    /// the multivariant playlist and in all reports (rule PL-30), without any directive in it (rule DD-15).
+    pub fn playlist_uri(&self, id: RenditionId) -> String {
+        let name = self
+            .renditions
+            .get(id.0)
+            .map_or("", |route| route.playlist.as_str());
+        // All playlists lie in one folder.
+        let file = name.rsplit('/').next().unwrap_or(name);
+        utf8_percent_encode(file, ENCODED).to_string()
+    }
+
+    fn media(&self, name: &str) -> Option<Request> {
+        self.renditions
+            .iter()
+            .enumerate()
+            .find_map(|(place, route)| {
+                Some(Request::Media(RenditionId(place), route.media.read(name)?))
+            })
+    }
 }
 
 /// What a client wants, as far as its words tell.
@@ -27,10 +93,12 @@ pub struct Routes {
 pub enum Request {
     /// A file of the player page.
     Page(Page),
-    /// The playlist, now or once it says something new.
-    Playlist(PlaylistQuery),
-    /// An init section, a segment or a part of this run.
-    Media(MediaName),
+    /// The multivariant playlist. Its query says nothing to us: directives are for media playlists (6.2.5).
+    Multivariant,
+    /// The media playlist of a rendition, now or once it says something new.
+    Playlist(RenditionId, PlaylistQuery),
+    /// An init section, a segment or a part of a rendition of this run.
+    Media(RenditionId, MediaName),
     /// `/timestamps.json`.
     Timestamps,
     /// `/stats.json`.
@@ -117,8 +185,16 @@ impl Request {
         let Some(path) = path.strip_prefix('/') else {
             return Err(Refusal::bad_request("the path does not begin with a slash"));
         };
+        let playlist = routes
+            .renditions
+            .iter()
+            .position(|route| route.playlist == path);
+        if let Some(place) = playlist {
+            return parse_query(query.unwrap_or_default())
+                .map(|query| Self::Playlist(RenditionId(place), query));
+        }
         if path == routes.playlist_name {
-            return parse_query(query.unwrap_or_default()).map(Self::Playlist);
+            return Ok(Self::Multivariant);
         }
         match path {
             "" => return Ok(Self::Page(Page::Index)),
@@ -132,8 +208,7 @@ impl Request {
         // Another run's folder is simply not there: its bytes are gone with it.
         path.strip_prefix(routes.run.as_str())
             .and_then(|rest| rest.strip_prefix('/'))
-            .and_then(MediaName::parse)
-            .map(Self::Media)
+            .and_then(|name| routes.media(name))
             .ok_or_else(|| Refusal::not_found("no such resource"))
     }
 }
@@ -142,28 +217,115 @@ impl Request {
 mod tests {
     use super::*;
     use crate::delivery::directives::Directives;
-    use crate::origin::media::{Msn, PartIndex, PartNumber};
+    use crate::origin::media::{Msn, PartIndex, PartNumber, RenditionKind, RenditionSettings};
     use crate::origin::name::InitNumber;
     use proptest::prelude::*;
 
-    fn routes() -> Routes {
-        Routes {
-            playlist_name: "live.m3u8".to_owned(),
-            run: RunId::new("r4nd0m").unwrap(),
-        }
+    const MAIN: RenditionId = RenditionId::MAIN;
+
+    fn routes_of(playlist_name: &str, names: &[&str]) -> Routes {
+        let renditions = names
+            .iter()
+            .map(|name| RenditionSettings::new(RenditionKind::Video, *name))
+            .collect();
+        Routes::new(
+            playlist_name.to_owned(),
+            RunId::new("r4nd0m").unwrap(),
+            &Renditions::new(renditions).unwrap(),
+        )
     }
 
-    fn get(path: &str) -> Result<Request, Refusal> {
+    fn routes() -> Routes {
+        routes_of("live.m3u8", &["video"])
+    }
+
+    fn get_from(path: &str, routes: &Routes) -> Result<Request, Refusal> {
         let (path, query) = match path.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (path, None),
         };
-        Request::parse("GET", path, query, &routes())
+        Request::parse("GET", path, query, routes)
+    }
+
+    fn get(path: &str) -> Result<Request, Refusal> {
+        get_from(path, &routes())
+    }
+
+    #[test]
+    fn several_renditions_have_playlists_beside_the_entry() {
+        let routes = routes_of("live.m3u8", &["video", "audio", "video_1"]);
+        let playlist = |place| Request::Playlist(RenditionId(place), PlaylistQuery::default());
+        for (path, expected) in [
+            ("/live.m3u8", Request::Multivariant),
+            ("/live.m3u8?_HLS_msn=x&wait=y", Request::Multivariant),
+            ("/live_video.m3u8", playlist(0)),
+            ("/live_audio.m3u8", playlist(1)),
+            ("/live_video_1.m3u8", playlist(2)),
+            (
+                "/live_audio.m3u8?_HLS_msn=12",
+                Request::Playlist(
+                    RenditionId(1),
+                    PlaylistQuery {
+                        directives: Directives::Segment(Msn(12)),
+                        patience: None,
+                    },
+                ),
+            ),
+            (
+                "/r4nd0m/init.mp4",
+                Request::Media(MAIN, MediaName::Init(InitNumber(0))),
+            ),
+            (
+                "/r4nd0m/audio_init.mp4",
+                Request::Media(RenditionId(1), MediaName::Init(InitNumber(0))),
+            ),
+            (
+                "/r4nd0m/video_1_segment_00012.m4s",
+                Request::Media(RenditionId(2), MediaName::Segment(Msn(12))),
+            ),
+        ] {
+            assert_eq!(get_from(path, &routes), Ok(expected), "{path}");
+        }
+        for path in [
+            "/live_.m3u8",
+            "/live_video_2.m3u8",
+            "/r4nd0m/video_part_00061.m4s",
+            "/r4nd0m/audio_audio_init.mp4",
+        ] {
+            let refusal = get_from(path, &routes).unwrap_err();
+            assert_eq!(refusal.status, 404, "{path}");
+        }
+        assert_eq!(get("/live_video.m3u8").unwrap_err().status, 404);
+    }
+
+    #[test]
+    fn playlists_name_each_other_as_they_are_asked_for() {
+        for (playlist_name, expected) in [
+            ("live.m3u8", "live_audio.m3u8"),
+            ("live.m3u", "live_audio.m3u8"),
+            ("live", "live_audio.m3u8"),
+            ("a b\"ü.m3u8", "a%20b%22%C3%BC_audio.m3u8"),
+            ("a:b?.m3u8", "a%3Ab%3F_audio.m3u8"),
+            ("sub/live.m3u8", "live_audio.m3u8"),
+        ] {
+            let routes = routes_of(playlist_name, &["video", "audio"]);
+            let uri = routes.playlist_uri(RenditionId(1));
+            assert_eq!(uri, expected);
+            let folder = playlist_name
+                .rsplit_once('/')
+                .map_or("", |(folder, _)| folder);
+            let slash = if folder.is_empty() { "" } else { "/" };
+            let found = get_from(&format!("/{folder}{slash}{uri}"), &routes);
+            assert!(
+                matches!(found, Ok(Request::Playlist(RenditionId(1), _))),
+                "{found:?}"
+            );
+        }
     }
 
     #[test]
     fn every_url_there_is() {
-        let part = Request::Media(MediaName::Part(PartNumber(61)));
+        let part = Request::Media(MAIN, MediaName::Part(PartNumber(61)));
         for (path, expected) in [
             ("/", Request::Page(Page::Index)),
             ("/?lang=de", Request::Page(Page::Index)),
@@ -172,22 +334,31 @@ mod tests {
             ("/hls.min.js", Request::Page(Page::HlsJs)),
             ("/timestamps.json", Request::Timestamps),
             ("/stats.json?x", Request::Stats),
-            ("/live.m3u8", Request::Playlist(PlaylistQuery::default())),
-            ("/live%2Em3u8", Request::Playlist(PlaylistQuery::default())),
+            (
+                "/live.m3u8",
+                Request::Playlist(MAIN, PlaylistQuery::default()),
+            ),
+            (
+                "/live%2Em3u8",
+                Request::Playlist(MAIN, PlaylistQuery::default()),
+            ),
             (
                 "/live.m3u8?_HLS_msn=12&_HLS_part=3",
-                Request::Playlist(PlaylistQuery {
-                    directives: Directives::Part(Msn(12), PartIndex(3)),
-                    patience: None,
-                }),
+                Request::Playlist(
+                    MAIN,
+                    PlaylistQuery {
+                        directives: Directives::Part(Msn(12), PartIndex(3)),
+                        patience: None,
+                    },
+                ),
             ),
             (
                 "/r4nd0m/init.mp4",
-                Request::Media(MediaName::Init(InitNumber(0))),
+                Request::Media(MAIN, MediaName::Init(InitNumber(0))),
             ),
             (
                 "/r4nd0m/segment_00012.m4s",
-                Request::Media(MediaName::Segment(Msn(12))),
+                Request::Media(MAIN, MediaName::Segment(Msn(12))),
             ),
             ("/r4nd0m/part_00061.m4s", part.clone()),
             ("/r4nd0m/part_00061.m4s?token=a", part.clone()),

@@ -6,17 +6,19 @@
 use serde_json::{Value, json};
 
 use crate::origin::Origin;
+use crate::origin::media::{RenditionId, RenditionKind};
+use crate::origin::rendition::Rendition;
 use crate::origin::window::LiveEdge;
 use crate::time::Nanos;
 
 /// A snapshot of everything counted since the server started.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats {
-    /// What is published; one entry a track.
+    /// What is published; one entry a track, the main one first.
     pub tracks: Vec<TrackStats>,
-    /// The newest part.
+    /// The newest part of the main track.
     pub edge: Option<LiveEdge>,
-    /// Visible changes of the playlist.
+    /// Visible changes of the main track's playlist.
     pub version: u64,
     /// Whether the stream is over.
     pub is_ended: bool,
@@ -32,17 +34,25 @@ pub struct Stats {
     pub violations: u64,
 }
 
-/// One track.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// One track, and so one rendition.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrackStats {
-    /// RFC 6381 codec string.
-    pub codec: String,
+    /// The name of its rendition.
+    pub name: String,
+    /// What it is.
+    pub kind: RenditionKind,
+    /// RFC 6381 codec string; `None` until its first init section.
+    pub codec: Option<String>,
     /// Width and height in pixels, when it is video.
     pub resolution: Option<(u32, u32)>,
     /// Parts published.
     pub parts: u64,
     /// Segments published.
     pub segments: u64,
+    /// Bits a second of its heaviest stretch so far.
+    pub peak_bandwidth: u64,
+    /// Bits a second on average.
+    pub average_bandwidth: u64,
 }
 
 /// Connections and requests.
@@ -150,18 +160,61 @@ impl Delay {
     }
 }
 
+impl TrackStats {
+    fn new(rendition: &Rendition) -> Self {
+        let settings = rendition.settings();
+        let mut track = Self {
+            name: settings.name.clone(),
+            kind: settings.kind,
+            codec: None,
+            resolution: None,
+            parts: 0,
+            segments: 0,
+            peak_bandwidth: 0,
+            average_bandwidth: 0,
+        };
+        track.observe(rendition);
+        track
+    }
+
+    fn observe(&mut self, rendition: &Rendition) {
+        let window = rendition.window();
+        if let Some(init) = window.current_init() {
+            // Seldom new, and this comes with each part.
+            if self.codec.as_ref() != Some(&init.codec) {
+                self.codec = Some(init.codec.clone());
+            }
+            self.resolution = init.resolution;
+        }
+        self.parts = window.parts_published();
+        self.segments = window.segments_published();
+        self.peak_bandwidth = window.bandwidth().peak();
+        self.average_bandwidth = window.bandwidth().average();
+    }
+}
+
 impl Stats {
     /// Takes over what can be read off the origin.
     pub fn observe(&mut self, origin: &Origin) {
-        let window = origin.window();
-        self.edge = window.edge();
-        self.version = window.version().0;
-        self.is_ended = window.is_ended();
-        self.bytes.kept = window
-            .kept()
-            .chain(window.open())
+        let main = origin.main().window();
+        self.edge = main.edge();
+        self.version = main.version().0;
+        self.is_ended = origin.is_ended();
+        self.bytes.kept = origin
+            .renditions()
+            .flat_map(|(_, rendition)| {
+                let window = rendition.window();
+                window.kept().chain(window.open())
+            })
             .map(|segment| segment.size() as u64)
             .sum();
+        for (RenditionId(place), rendition) in origin.renditions() {
+            if let Some(track) = self.tracks.get_mut(place) {
+                track.observe(rendition);
+            } else {
+                self.tracks.push(TrackStats::new(rendition));
+            }
+        }
     }
 
     /// Renders `/stats.json`.
@@ -171,11 +224,15 @@ impl Stats {
             .iter()
             .map(|track| {
                 json!({
+                    "name": track.name,
+                    "kind": track.kind.as_str(),
                     "codec": track.codec,
                     "width": track.resolution.map(|(width, _)| width),
                     "height": track.resolution.map(|(_, height)| height),
                     "parts": track.parts,
                     "segments": track.segments,
+                    "peak_bandwidth": track.peak_bandwidth,
+                    "average_bandwidth": track.average_bandwidth,
                 })
             })
             .collect();
@@ -233,16 +290,23 @@ mod tests {
         stats.refusals.count(405);
         stats.delays.handover.record(Nanos::from_millis(1));
         stats.delays.handover.record(Nanos::from_millis(3));
-        stats.tracks.push(TrackStats {
-            codec: "avc1.64001f".to_owned(),
-            resolution: Some((1280, 720)),
-            parts: 6,
-            segments: 1,
-        });
         let document: Value = serde_json::from_str(&stats.render()).unwrap();
         assert_eq!(document["edge"], json!({ "msn": 1, "part": 0 }));
         assert_eq!(document["version"], 2);
-        assert_eq!(document["tracks"][0]["width"], 1280);
+        assert_eq!(
+            document["tracks"],
+            json!([{
+                "name": "video",
+                "kind": "video",
+                "codec": "avc1.64001f",
+                "width": 1280,
+                "height": 720,
+                "parts": 6,
+                "segments": 1,
+                "peak_bandwidth": 320,
+                "average_bandwidth": 320,
+            }])
+        );
         assert_eq!(document["bytes"]["kept"], 6 * 8);
         assert_eq!(document["refusals"]["not_found"], 1);
         assert_eq!(document["refusals"]["other"], 1);

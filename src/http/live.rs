@@ -1,4 +1,4 @@
-//! What all connections of the server share: the origin, the rendered playlist, the bell that wakes waiters.
+//! What all connections of the server share: the origin, the rendered playlists, the bells that wake waiters.
 //!
 //! Belongs here: state of the thread `llhls-http`; nothing in it is locked but the figures, which others read.
 //! Does not: sockets (`connection`), headers (`respond`).
@@ -23,16 +23,21 @@ use super::page::PageFiles;
 use super::respond::Cors;
 use super::server::{Report, ServerConfig};
 use crate::delivery::playlist::{self, BaseUrl, PlaylistStyle};
-use crate::delivery::stats::{Stats, TrackStats};
-use crate::delivery::{Decision, Refusal, Reply, Request, Routes, decide, timestamps};
-use crate::origin::Origin;
+use crate::delivery::stats::Stats;
+use crate::delivery::{
+    Decision, Refusal, Reply, Request, Routes, decide, multivariant, timestamps,
+};
 use crate::origin::event::Event;
-use crate::origin::media::Publication;
+use crate::origin::media::{Publication, RenditionId, RunId};
+use crate::origin::rendition::Renditions;
 use crate::origin::window::{Version, WindowSettings};
+use crate::origin::{Origin, Revision};
 use crate::time::{Nanos, UnixTime};
 
 /// A [`ServerConfig`] read and found good.
 pub(super) struct LiveSettings {
+    run: RunId,
+    renditions: Renditions,
     routes: Routes,
     style: PlaylistStyle,
     window: WindowSettings,
@@ -53,6 +58,8 @@ impl LiveSettings {
         };
         let cors = Cors::new(&config.cors_origin)
             .ok_or_else(|| invalid(format!("{:?} is no origin", config.cors_origin)))?;
+        let renditions =
+            Renditions::new(config.renditions).map_err(|error| invalid(error.to_string()))?;
         Ok(Self {
             style: PlaylistStyle {
                 base,
@@ -64,12 +71,36 @@ impl LiveSettings {
             },
             cors,
             page: PageFiles::new(&config.playlist_name),
-            routes: Routes {
-                playlist_name: config.playlist_name,
-                run: config.run,
-            },
+            routes: Routes::new(config.playlist_name, config.run.clone(), &renditions),
+            renditions,
+            run: config.run,
         })
     }
+}
+
+/// A playlist as it was at one revision; rendered when the first client asks for it.
+#[derive(Default)]
+struct Rendered(RefCell<Option<(Revision, Bytes)>>);
+
+impl Rendered {
+    fn text(&self, now: Revision, render: impl FnOnce() -> Option<Bytes>) -> Option<Bytes> {
+        let mut rendered = self.0.borrow_mut();
+        match &*rendered {
+            Some((of, text)) if *of == now => Some(text.clone()),
+            _ => {
+                let text = render()?;
+                *rendered = Some((now, text.clone()));
+                Some(text)
+            }
+        }
+    }
+}
+
+/// Wakes those who wait for one rendition: they decide again. The parts of another are nothing to them.
+struct Bell {
+    changes: watch::Sender<()>,
+    /// Something changed since it was rung.
+    is_due: Cell<bool>,
 }
 
 /// The shared state. Borrows of its cells never outlive a call: no caller can hold one over an await.
@@ -80,10 +111,11 @@ pub(super) struct Live {
     cors: Cors,
     page: PageFiles,
     origin: RefCell<Origin>,
-    /// The playlist of one version; rendered when the first client asks for it.
-    rendered: RefCell<Option<(Version, Bytes)>>,
-    /// Rung after each change; everyone parked decides again.
-    changes: watch::Sender<()>,
+    /// The media playlists in the order of the renditions.
+    playlists: Vec<Rendered>,
+    multivariant: Rendered,
+    /// One for each rendition.
+    bells: Vec<Bell>,
     /// Turns true once, when the server stops.
     is_stopping: watch::Sender<bool>,
     connections: watch::Sender<u32>,
@@ -99,6 +131,8 @@ impl Live {
         report: Rc<dyn Fn(Report)>,
     ) -> Self {
         let LiveSettings {
+            run,
+            renditions,
             routes,
             style,
             window,
@@ -106,14 +140,21 @@ impl Live {
             page,
         } = settings;
         Self {
-            origin: RefCell::new(Origin::new(routes.run.clone(), window)),
+            playlists: renditions.iter().map(|_| Rendered::default()).collect(),
+            multivariant: Rendered::default(),
+            bells: renditions
+                .iter()
+                .map(|_| Bell {
+                    changes: watch::Sender::new(()),
+                    is_due: Cell::new(false),
+                })
+                .collect(),
+            origin: RefCell::new(Origin::new(run, &renditions, window)),
             routes,
             style,
             max_files: window.max_files,
             cors,
             page,
-            rendered: RefCell::new(None),
-            changes: watch::Sender::new(()),
             is_stopping: watch::Sender::new(false),
             connections: watch::Sender::new(0),
             turning_away: Cell::new(0),
@@ -130,7 +171,23 @@ impl Live {
         handover: Nanos,
     ) -> Vec<Event> {
         let mut origin = self.origin.borrow_mut();
+        let was_live = origin.common().is_some();
+        let concerned = match &publication {
+            Publication::Start(id, _)
+            | Publication::Init(id, _)
+            | Publication::Part(id, _)
+            | Publication::SegmentEnd(id, _)
+            | Publication::Absent(id)
+            | Publication::EndOfRendition(id) => Some(*id),
+            Publication::EndOfStream => None,
+        };
         let events = origin.publish(publication, now);
+        for (place, bell) in self.bells.iter().enumerate() {
+            // Going live is news for all.
+            if !was_live || concerned.is_none_or(|id| id == RenditionId(place)) {
+                bell.is_due.set(true);
+            }
+        }
         let mut stats = self.stats();
         for event in &events {
             count(&mut stats, event, handover);
@@ -139,14 +196,21 @@ impl Live {
         events
     }
 
-    /// Wakes everyone parked.
+    /// Wakes whoever is parked for a rendition that changed.
     pub(super) fn wake(&self) {
-        self.changes.send_replace(());
+        for bell in &self.bells {
+            if bell.is_due.take() {
+                bell.changes.send_replace(());
+            }
+        }
     }
 
     /// Refuses whatever is parked or comes from now on.
     pub(super) fn stop(&self) {
         self.is_stopping.send_replace(true);
+        for bell in &self.bells {
+            bell.is_due.set(true);
+        }
         self.wake();
     }
 
@@ -194,7 +258,7 @@ impl Live {
     /// Decides a request, parking it as long as the decision is to wait.
     pub(super) async fn settle(&self, request: &Request) -> Result<Reply, Refusal> {
         let arrived = Instant::now();
-        let mut changes = self.changes.subscribe();
+        let mut changes = self.bell(request).changes.subscribe();
         let mut parked = None;
         loop {
             let waited = Nanos(i64::try_from(arrived.elapsed().as_nanos()).unwrap_or(i64::MAX));
@@ -215,6 +279,16 @@ impl Live {
         }
     }
 
+    /// What tells of the changes this request may wait for. Until the presentation is live any bell does.
+    fn bell(&self, request: &Request) -> &Bell {
+        let id = match request {
+            Request::Playlist(id, _) | Request::Media(id, _) => *id,
+            _ => RenditionId::MAIN,
+        };
+        // `Routes` makes no other rendition up, and there is always the main one.
+        self.bells.get(id.0).unwrap_or(&self.bells[0])
+    }
+
     fn decide(&self, request: &Request, waited: Nanos) -> Decision {
         let decision = decide(request, &self.origin.borrow(), waited);
         match decision {
@@ -226,19 +300,22 @@ impl Live {
         }
     }
 
-    /// The playlist of this moment and its version; the same bytes for everyone until the next change.
-    pub(super) fn playlist(&self) -> Option<(Version, Bytes)> {
+    /// The media playlist of this moment and its version; the same bytes for everyone until the next change.
+    pub(super) fn playlist(&self, id: RenditionId) -> Option<(Version, Bytes)> {
         let origin = self.origin.borrow();
-        let version = origin.window().version();
-        let mut rendered = self.rendered.borrow_mut();
-        match &*rendered {
-            Some((of, text)) if *of == version => Some((version, text.clone())),
-            _ => {
-                let text = playlist::render(&origin, &self.style)?;
-                *rendered = Some((version, text.clone()));
-                Some((version, text))
-            }
-        }
+        let version = origin.rendition(id)?.window().version();
+        let text = self.playlists.get(id.0)?.text(origin.revision(), || {
+            playlist::render(&origin, id, &self.routes, &self.style)
+        })?;
+        Some((version, text))
+    }
+
+    /// The multivariant playlist of this moment.
+    pub(super) fn multivariant(&self) -> Option<Bytes> {
+        let origin = self.origin.borrow();
+        self.multivariant.text(origin.revision(), || {
+            multivariant::render(&origin, &self.routes)
+        })
     }
 
     /// `/timestamps.json` of this moment.
@@ -273,20 +350,6 @@ impl Live {
 
 fn count(stats: &mut Stats, event: &Event, handover: Nanos) {
     match event {
-        Event::InitPublished {
-            codec, resolution, ..
-        } => {
-            let (parts, segments) = stats
-                .tracks
-                .pop()
-                .map_or((0, 0), |track| (track.parts, track.segments));
-            stats.tracks.push(TrackStats {
-                codec: codec.clone(),
-                resolution: *resolution,
-                parts,
-                segments,
-            });
-        }
         Event::PartPublished {
             size,
             captured,
@@ -299,17 +362,14 @@ fn count(stats: &mut Stats, event: &Event, handover: Nanos) {
                 .delays
                 .capture_to_publish
                 .record(*published - *captured);
-            if let Some(track) = stats.tracks.last_mut() {
-                track.parts += 1;
-            }
         }
-        Event::SegmentPublished { .. } => {
-            if let Some(track) = stats.tracks.last_mut() {
-                track.segments += 1;
-            }
-        }
-        Event::Violation(_) => stats.violations += 1,
-        Event::Discontinuity { .. } | Event::PlaylistStarted | Event::Ended => {}
+        Event::Violation { .. } => stats.violations += 1,
+        Event::InitPublished { .. }
+        | Event::SegmentPublished { .. }
+        | Event::Discontinuity { .. }
+        | Event::PlaylistStarted { .. }
+        | Event::RenditionEnded { .. }
+        | Event::Ended => {}
     }
 }
 

@@ -40,12 +40,16 @@ const PREFLIGHT_CACHE_SECONDS: &str = "86400";
 pub(super) fn reply(live: &Live, reply: Reply, is_head: bool) -> Response<Chunks> {
     let mut playlist_version = None;
     let body = match reply.content {
-        Content::Playlist => match live.playlist() {
+        Content::Playlist(id) => match live.playlist(id) {
             Some((version, text)) => {
                 playlist_version = Some(version);
                 Chunks::from(text)
             }
-            None => return refuse(live, &Refusal::unavailable("there is no playlist yet", 1)),
+            None => return refuse_unready(live),
+        },
+        Content::Multivariant => match live.multivariant() {
+            Some(text) => Chunks::from(text),
+            None => return refuse_unready(live),
         },
         Content::Media(chunks) => Chunks::new(chunks),
         Content::Timestamps => Chunks::from(live.timestamps()),
@@ -91,6 +95,10 @@ pub(super) fn refuse(live: &Live, refusal: &Refusal) -> Response<Chunks> {
     }
     live.cors().allow(headers);
     response
+}
+
+fn refuse_unready(live: &Live) -> Response<Chunks> {
+    refuse(live, &Refusal::unavailable("there is no playlist yet", 1))
 }
 
 /// Says why not, and that nothing more is read.

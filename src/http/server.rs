@@ -26,7 +26,7 @@ use super::limits;
 use super::live::Live;
 use crate::delivery::stats::Stats;
 use crate::origin::event::Event;
-use crate::origin::media::{Publication, RunId};
+use crate::origin::media::{Publication, RenditionSettings, RunId};
 use crate::time::{Nanos, UnixTime};
 
 /// The name of the thread, as debuggers and `top -H` show it.
@@ -46,6 +46,8 @@ const STOP_GRACE: Duration = Duration::from_secs(1);
 pub struct ServerConfig {
     /// The folder of this run's media.
     pub run: RunId,
+    /// What is presented, the main rendition first; at least one.
+    pub renditions: Vec<RenditionSettings>,
     /// The entry URL is `/<playlist_name>`.
     pub playlist_name: String,
     /// Absolute base put before media URIs; `None` leaves them relative.

@@ -16,7 +16,7 @@ use super::{Report, Server, ServerConfig, bind};
 use crate::delivery::stats::Stats;
 use crate::origin::event::Event;
 use crate::origin::fixture::{CONSTANTS, START, init, part_bytes, run, ticks};
-use crate::origin::media::{NewPart, Publication};
+use crate::origin::media::{NewPart, Publication, RenditionId, RenditionKind, RenditionSettings};
 
 /// Far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,6 +32,7 @@ struct Site {
 fn config() -> ServerConfig {
     ServerConfig {
         run: run(),
+        renditions: vec![RenditionSettings::new(RenditionKind::Video, "video")],
         playlist_name: "live.m3u8".to_owned(),
         public_url: None,
         cors_origin: "*".to_owned(),
@@ -79,14 +80,16 @@ impl Site {
     }
 
     fn part(&mut self) {
-        self.server().publish(Publication::Part(NewPart {
+        let part = NewPart {
             bytes: part_bytes(self.parts),
             duration: ticks(6000),
             is_independent: self.parts.is_multiple_of(5),
             captured: START,
             program_date_time: START,
             is_discontinuity: false,
-        }));
+        };
+        self.server()
+            .publish(Publication::Part(RenditionId::MAIN, part));
         self.parts += 1;
     }
 
@@ -96,7 +99,8 @@ impl Site {
         }
         let constants = (!self.has_constants).then_some(CONSTANTS);
         self.has_constants = true;
-        self.server().publish(Publication::SegmentEnd { constants });
+        self.server()
+            .publish(Publication::SegmentEnd(RenditionId::MAIN, constants));
     }
 
     fn stop(&mut self) {
@@ -635,7 +639,7 @@ fn events_are_reported_in_order() {
             Report::Event(Event::InitPublished { name, .. })
             | Report::Event(Event::PartPublished { name, .. })
             | Report::Event(Event::SegmentPublished { name, .. }) => name,
-            Report::Event(Event::PlaylistStarted) => "playlist",
+            Report::Event(Event::PlaylistStarted { .. }) => "playlist",
             other => panic!("{other:?}"),
         })
         .collect();
@@ -648,8 +652,8 @@ fn events_are_reported_in_order() {
             "part_00002.m4s",
             "part_00003.m4s",
             "part_00004.m4s",
-            "playlist",
             "segment_00000.m4s",
+            "playlist",
             "part_00005.m4s"
         ]
     );

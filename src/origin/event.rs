@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::media::{Msn, PartNumber};
+use super::media::{Msn, PartNumber, RenditionId};
 use crate::time::{MediaTime, UnixTime};
 
 /// Something that became true with a publication.
@@ -13,6 +13,8 @@ use crate::time::{MediaTime, UnixTime};
 pub enum Event {
     /// An init section can be fetched.
     InitPublished {
+        /// Name of the rendition.
+        rendition: String,
         /// Bare file name.
         name: String,
         /// RFC 6381 codec string.
@@ -24,6 +26,8 @@ pub enum Event {
     },
     /// A segment will be listed behind EXT-X-DISCONTINUITY; comes just before its first part.
     Discontinuity {
+        /// Name of the rendition.
+        rendition: String,
         /// Bare file name of the segment that opens the new sequence of timestamps.
         segment: String,
         /// Its number.
@@ -33,6 +37,8 @@ pub enum Event {
     },
     /// A part can be fetched.
     PartPublished {
+        /// Name of the rendition.
+        rendition: String,
         /// Bare file name.
         name: String,
         /// Its running number.
@@ -52,6 +58,8 @@ pub enum Event {
     },
     /// A segment is complete and can be fetched.
     SegmentPublished {
+        /// Name of the rendition.
+        rendition: String,
         /// Bare file name.
         name: String,
         /// Its number.
@@ -69,12 +77,25 @@ pub enum Event {
         /// How many parts it has.
         parts: usize,
     },
-    /// The first playlist can be read; the constants are fixed from here on.
-    PlaylistStarted,
-    /// The stream is over.
+    /// The media playlist of a rendition can be read; its constants are fixed from here on.
+    PlaylistStarted {
+        /// Name of the rendition.
+        rendition: String,
+    },
+    /// A rendition is over; others may go on.
+    RenditionEnded {
+        /// Name of the rendition.
+        rendition: String,
+    },
+    /// The stream is over, and all its renditions with it.
     Ended,
     /// A publication broke the protocol.
-    Violation(Violation),
+    Violation {
+        /// Name of the rendition it was for; of the main one when it was for all of them.
+        rendition: String,
+        /// What was wrong with it.
+        violation: Violation,
+    },
 }
 
 /// What was wrong with a publication, and what was done about it.
@@ -100,8 +121,16 @@ pub enum Violation {
     PartLongerThanTarget(PartNumber),
     /// A segment longer than TARGETDURATION allows; published (rule PL-08).
     SegmentLongerThanTarget(Msn),
-    /// Anything after the end of the stream; ignored.
+    /// Anything after the end of the rendition or of the stream; ignored.
     AfterEnd,
+    /// A publication for a rendition the presentation does not have; ignored.
+    UnknownRendition(RenditionId),
+    /// A number for the first segment of a rendition that has begun already; ignored.
+    StartAfterBegin,
+    /// Another TARGETDURATION than the presentation's, which is used in its place (rule MV-09).
+    OtherTargetDuration(u32),
+    /// A rendition that joined later with a PART-TARGET longer than PART-HOLD-BACK was made for (rule PL-25).
+    LatePartTarget,
 }
 
 impl fmt::Display for Violation {
@@ -133,7 +162,22 @@ impl fmt::Display for Violation {
             Self::SegmentLongerThanTarget(msn) => {
                 write!(f, "segment {} is longer than TARGETDURATION", msn.0)
             }
-            Self::AfterEnd => f.write_str("something was published after the end of the stream"),
+            Self::AfterEnd => f.write_str("something was published after the end"),
+            Self::UnknownRendition(RenditionId(place)) => {
+                write!(f, "there is no rendition {place} to publish to")
+            }
+            Self::StartAfterBegin => {
+                f.write_str("the number of the first segment came after its first part")
+            }
+            Self::OtherTargetDuration(seconds) => {
+                write!(
+                    f,
+                    "a TARGETDURATION of {seconds} s gave way to the presentation's"
+                )
+            }
+            Self::LatePartTarget => {
+                f.write_str("a rendition joined with parts longer than PART-HOLD-BACK was made for")
+            }
         }
     }
 }

@@ -4,8 +4,12 @@ use bytes::Bytes;
 
 use super::Origin;
 use super::event::Event;
-use super::media::{Constants, InitSection, NewPart, Publication, RunId};
-use super::window::WindowSettings;
+use super::media::{
+    Constants, InitSection, NewPart, Publication, RenditionId, RenditionKind, RenditionSettings,
+    RunId,
+};
+use super::rendition::Renditions;
+use super::window::{LiveWindow, WindowSettings};
 use crate::time::{MediaTime, Nanos, Timescale, UnixTime};
 
 /// Ticks of a second.
@@ -37,12 +41,22 @@ pub(crate) fn run() -> RunId {
     RunId::new("run").unwrap()
 }
 
+/// One video.
+pub(crate) fn renditions() -> Renditions {
+    Renditions::new(vec![RenditionSettings::new(RenditionKind::Video, "video")]).unwrap()
+}
+
 pub(crate) fn init(bytes: &'static str) -> Publication {
-    Publication::Init(InitSection {
-        bytes: Bytes::from_static(bytes.as_bytes()),
-        codec: "avc1.64001f".to_owned(),
-        resolution: Some((1280, 720)),
-    })
+    Publication::Init(
+        RenditionId::MAIN,
+        InitSection {
+            bytes: Bytes::from_static(bytes.as_bytes()),
+            codec: "avc1.64001f".to_owned(),
+            resolution: Some((1280, 720)),
+            frame_rate: Some((30, 1)),
+            channels: None,
+        },
+    )
 }
 
 /// What part `number` of any stream made here consists of.
@@ -66,7 +80,7 @@ pub(crate) struct Stream {
 impl Stream {
     pub(crate) fn new(settings: WindowSettings, constants: Constants) -> Self {
         let mut stream = Self {
-            origin: Origin::new(run(), settings),
+            origin: Origin::new(run(), &renditions(), settings),
             constants,
             position: Nanos(0),
             parts: 0,
@@ -92,6 +106,11 @@ impl Stream {
         START + self.position
     }
 
+    /// The only window.
+    pub(crate) fn window(&self) -> &LiveWindow {
+        self.origin.main().window()
+    }
+
     pub(crate) fn publish(&mut self, publication: Publication) -> Vec<Event> {
         let now = self.now();
         self.origin.publish(publication, now)
@@ -104,18 +123,18 @@ impl Stream {
     pub(crate) fn part_of(&mut self, length: i64) -> Vec<Event> {
         let captured = self.now();
         let duration = ticks(length);
-        let part = Publication::Part(NewPart {
+        let part = NewPart {
             bytes: part_bytes(self.parts),
             duration,
             is_independent: self.opens_segment,
             captured,
             program_date_time: captured,
             is_discontinuity: std::mem::take(&mut self.is_discontinuity),
-        });
+        };
         self.position = self.position + duration.nanos();
         self.parts += 1;
         self.opens_segment = false;
-        self.publish(part)
+        self.publish(Publication::Part(RenditionId::MAIN, part))
     }
 
     pub(crate) fn parts(&mut self, count: u64) {
@@ -128,7 +147,7 @@ impl Stream {
         let constants = (!self.has_constants).then_some(self.constants);
         self.has_constants = true;
         self.opens_segment = true;
-        self.publish(Publication::SegmentEnd { constants })
+        self.publish(Publication::SegmentEnd(RenditionId::MAIN, constants))
     }
 
     pub(crate) fn segment(&mut self, parts: u64) {

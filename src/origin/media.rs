@@ -1,6 +1,6 @@
 //! What the sink publishes: the nouns that travel from the streaming thread to the origin.
 //!
-//! Belongs here: numbers a player sees, init sections, parts, the constants of a presentation.
+//! Belongs here: numbers a player sees, renditions, init sections, parts, the constants of a presentation.
 //! Does not: which of them a playlist names (`window`), or how a request finds them (`delivery/`).
 
 use std::fmt;
@@ -43,17 +43,89 @@ impl RunId {
     }
 }
 
+/// The place of a rendition in its presentation, fixed for the run.
+///
+/// 0 is the main one: the first video, or else the first audio. Its media has the shortest names, and what all
+/// playlists must say alike is taken from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RenditionId(pub usize);
+
+impl RenditionId {
+    /// The main rendition.
+    pub const MAIN: Self = Self(0);
+}
+
+/// What a rendition holds: one track, and so one kind of media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RenditionKind {
+    /// A variant of its own in the multivariant playlist.
+    Video,
+    /// A member of the group all videos are heard with.
+    Audio,
+}
+
+impl RenditionKind {
+    /// `video` or `audio`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Video => "video",
+            Self::Audio => "audio",
+        }
+    }
+}
+
+/// What is known of a rendition before its first byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenditionSettings {
+    /// What it holds.
+    pub kind: RenditionKind,
+    /// The name of its pad, such as `video_1`: ASCII letters, digits and underscores. URLs and messages carry it.
+    pub name: String,
+    /// What people are shown, EXT-X-MEDIA NAME; `name` when it is empty.
+    pub label: String,
+    /// A language tag of RFC 5646; `None` when it is not known.
+    pub language: Option<String>,
+    /// Whether it is played unless the viewer asks for another. Of several audios that say so the first one is; when
+    /// none does, the first audio is.
+    pub is_default: bool,
+}
+
+impl RenditionSettings {
+    /// A rendition that is shown under the name of its pad and of which nothing else is known.
+    pub fn new(kind: RenditionKind, name: impl Into<String>) -> Self {
+        let name = name.into();
+        Self {
+            kind,
+            label: name.clone(),
+            name,
+            language: None,
+            is_default: false,
+        }
+    }
+}
+
 /// What the sink hands to the origin, in the order players shall see it.
 #[derive(Clone, Debug)]
 pub enum Publication {
+    /// The first segment of this rendition will have this number, which is that of the main rendition's segment of the
+    /// same time. Only before its first part; without it the first segment is 0.
+    Start(RenditionId, Msn),
     /// The initialization section of the parts that follow.
-    Init(InitSection),
+    Init(RenditionId, InitSection),
     /// A part is complete.
-    Part(NewPart),
+    Part(RenditionId, NewPart),
     /// The segment of the last part is complete; the next part opens a new one.
     ///
-    /// `constants` come with the first segment and never again: they are fixed from then on (rules PL-09, PL-17).
-    SegmentEnd { constants: Option<Constants> },
+    /// The constants come with the first segment and never again: they are fixed from then on (rules PL-09, PL-17).
+    SegmentEnd(RenditionId, Option<Constants>),
+    /// This rendition does not come in time: the presentation goes live without waiting for it any longer. Should it
+    /// publish a segment later, it joins then.
+    Absent(RenditionId),
+    /// No more of this rendition; the others go on.
+    ///
+    /// Its playlist gets EXT-X-ENDLIST, because that is what the tag says: no more segments will be added (4.4.3.4). The
+    /// multivariant playlist names it no longer, so that nobody who comes now begins with what is over.
+    EndOfRendition(RenditionId),
     /// The stream is over; nothing follows (rule PL-42).
     EndOfStream,
 }
@@ -67,6 +139,10 @@ pub struct InitSection {
     pub codec: String,
     /// Width and height in pixels, when it is video.
     pub resolution: Option<(u32, u32)>,
+    /// Frames a second as numerator and denominator, when it is video of a known rate.
+    pub frame_rate: Option<(u32, u32)>,
+    /// How many channels, when it is audio.
+    pub channels: Option<u32>,
 }
 
 impl fmt::Debug for InitSection {
@@ -75,6 +151,8 @@ impl fmt::Debug for InitSection {
             .field("bytes", &self.bytes.len())
             .field("codec", &self.codec)
             .field("resolution", &self.resolution)
+            .field("frame_rate", &self.frame_rate)
+            .field("channels", &self.channels)
             .finish()
     }
 }

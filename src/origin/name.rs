@@ -6,13 +6,13 @@
 
 use std::fmt;
 
-use super::media::{Msn, PartNumber};
+use super::media::{Msn, PartNumber, RenditionId};
 
 /// The place of an init section in its run, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InitNumber(pub u64);
 
-/// What a media URI names within its run folder.
+/// What a media URI names within its rendition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MediaName {
     /// `init.mp4`, then `init_1.mp4` and so on: a cache may keep each for good.
@@ -56,10 +56,85 @@ impl fmt::Display for MediaName {
     }
 }
 
+/// How the media of one rendition is called within the run folder: that of the main one bare, that of any other behind
+/// the rendition's name, as in `audio_segment_00012.m4s`. So a file name says all, wherever it stands alone.
+///
+/// No two renditions share a file name, whatever they are called: what follows an underscore in a bare name is a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaNames {
+    prefix: String,
+}
+
+impl MediaNames {
+    /// The names of rendition `id`, whose own name is `rendition`.
+    pub fn new(id: RenditionId, rendition: &str) -> Self {
+        Self {
+            prefix: if id == RenditionId::MAIN {
+                String::new()
+            } else {
+                format!("{rendition}_")
+            },
+        }
+    }
+
+    /// The file name of a resource.
+    pub fn write(&self, name: MediaName) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// The resource a file name stands for; `None` when it is not one of this rendition.
+    pub fn read(&self, name: &str) -> Option<MediaName> {
+        MediaName::parse(name.strip_prefix(&self.prefix)?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn other_renditions_have_their_name_before_it() {
+        let audio = MediaNames::new(RenditionId(1), "audio");
+        assert_eq!(
+            audio.write(MediaName::Init(InitNumber(0))),
+            "audio_init.mp4"
+        );
+        let text = audio.write(MediaName::Segment(Msn(12)));
+        assert_eq!(text, "audio_segment_00012.m4s");
+        assert_eq!(audio.read(&text), Some(MediaName::Segment(Msn(12))));
+        assert_eq!(audio.read("segment_00012.m4s"), None);
+        let main = MediaNames::new(RenditionId::MAIN, "video");
+        assert_eq!(
+            main.write(MediaName::Part(PartNumber(61))),
+            "part_00061.m4s"
+        );
+        assert_eq!(main.read("video_part_00061.m4s"), None);
+    }
+
+    #[test]
+    fn no_name_belongs_to_two_renditions() {
+        let names: Vec<MediaNames> = ["v", "init", "init_1", "a", "a_init", "a_1", "_", "part"]
+            .into_iter()
+            .enumerate()
+            .map(|(place, name)| MediaNames::new(RenditionId(place), name))
+            .collect();
+        for writer in &names {
+            for name in [
+                MediaName::Init(InitNumber(0)),
+                MediaName::Init(InitNumber(1)),
+                MediaName::Segment(Msn(1)),
+                MediaName::Part(PartNumber(1)),
+            ] {
+                let text = writer.write(name);
+                let readers: Vec<&MediaNames> = names
+                    .iter()
+                    .filter(|reader| reader.read(&text).is_some())
+                    .collect();
+                assert_eq!(readers, [writer], "{text}");
+            }
+        }
+    }
 
     #[test]
     fn names_have_five_digits_or_more() {

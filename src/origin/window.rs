@@ -3,15 +3,16 @@
 //!
 //! Belongs here: numbering, the order of publications, removal from the playlist and from memory.
 //! Does not: the text of a playlist (`delivery/playlist`), when a blocked request may go (`delivery`).
-//! Called by [`super::Origin`], which owns one.
+//! Called by [`super::Origin`], which owns one for each rendition and says when its playlist may be shown.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::bandwidth::{Bandwidth, Weight};
 use super::event::{Event, Violation};
-use super::media::{Constants, InitSection, Msn, NewPart, PartIndex, PartNumber, Publication};
-use super::name::{InitNumber, MediaName};
+use super::media::{Constants, InitSection, Msn, NewPart, PartIndex, PartNumber};
+use super::name::{InitNumber, MediaName, MediaNames};
 use crate::time::{MediaTime, Nanos, UnixTime};
 
 /// Whole target durations that stay listed whatever is removed (rule PL-12).
@@ -97,6 +98,9 @@ impl Segment {
 #[derive(Debug)]
 pub struct LiveWindow {
     settings: WindowSettings,
+    /// What the rendition is called, for events.
+    rendition: String,
+    names: MediaNames,
     /// Oldest first; the last one is what the next segment needs.
     inits: VecDeque<(InitNumber, InitSection)>,
     next_init: InitNumber,
@@ -104,26 +108,43 @@ pub struct LiveWindow {
     segments: VecDeque<Segment>,
     /// The segment parts are appended to; `None` between a segment's end and the next part.
     open: Option<Segment>,
+    first_msn: Msn,
     next_msn: Msn,
     next_part: PartNumber,
     /// The oldest segment the playlist lists.
     first_listed: Msn,
     /// DISCONTINUITY tags that left the playlist (rule PL-39).
     discontinuity_sequence: u64,
-    /// Set with the first segment; a playlist exists from then on.
+    /// Set with the first segment.
     constants: Option<Constants>,
+    /// Whether there is a playlist: the presentation is live, and so is this rendition in it.
+    is_live: bool,
     /// The oldest segment whose parts may be listed.
     first_with_parts: Msn,
     /// The longest playlist so far: a removed segment stays that long (rule PL-38).
     longest_playlist: Nanos,
+    bandwidth: Bandwidth,
+    /// The others had a discontinuity where this rendition's first segment is.
+    joins_at_discontinuity: bool,
     is_ended: bool,
     version: Version,
 }
 
+/// Where a rendition joins others, as far as discontinuities go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Joint {
+    /// Those before the segment it joins with.
+    pub(super) discontinuities_before: u64,
+    /// Whether that segment itself is one.
+    pub(super) is_discontinuity: bool,
+}
+
 impl LiveWindow {
-    /// An empty window.
-    pub fn new(settings: WindowSettings) -> Self {
+    /// An empty window of the rendition called `rendition`.
+    pub fn new(settings: WindowSettings, rendition: String, names: MediaNames) -> Self {
         Self {
+            rendition,
+            names,
             settings: WindowSettings {
                 playlist_length: settings.playlist_length.max(1),
                 max_files: settings.max_files,
@@ -132,44 +153,116 @@ impl LiveWindow {
             next_init: InitNumber(0),
             segments: VecDeque::new(),
             open: None,
+            first_msn: Msn(0),
             next_msn: Msn(0),
             next_part: PartNumber(0),
             first_listed: Msn(0),
             discontinuity_sequence: 0,
             constants: None,
+            is_live: false,
             first_with_parts: Msn(0),
             longest_playlist: Nanos(0),
+            bandwidth: Bandwidth::default(),
+            joins_at_discontinuity: false,
             is_ended: false,
             version: Version(0),
         }
     }
 
-    /// Applies one publication; see [`super::Origin::publish`].
-    pub fn publish(&mut self, publication: Publication, now: UnixTime) -> Vec<Event> {
-        let mut events = Vec::new();
-        let applied = if self.is_ended {
-            Err(Violation::AfterEnd)
-        } else {
-            match publication {
-                Publication::Init(init) => self.publish_init(init, &mut events),
-                Publication::Part(part) => self.publish_part(part, now, &mut events),
-                Publication::SegmentEnd { constants } => {
-                    self.end_segment(constants, now, &mut events)
-                }
-                Publication::EndOfStream => self.end_stream(now, &mut events),
-            }
-        };
-        if let Err(violation) = applied {
-            events.push(Event::Violation(violation));
+    /// The first segment will be `msn`.
+    pub(super) fn start(&mut self, msn: Msn) -> Result<(), Violation> {
+        self.check_going_on()?;
+        if self.has_begun() {
+            return Err(Violation::StartAfterBegin);
         }
-        events
+        self.first_msn = msn;
+        self.next_msn = msn;
+        self.first_listed = msn;
+        Ok(())
     }
 
-    fn publish_init(
+    /// A rendition that joins others takes over how they count discontinuities (rule MV-11): how many they had before
+    /// its first segment, and whether that segment is one.
+    pub(super) fn align(&mut self, joint: Joint) {
+        self.discontinuity_sequence = joint.discontinuities_before;
+        self.joins_at_discontinuity = joint.is_discontinuity;
+    }
+
+    /// How a rendition that begins with `msn` has to count to agree with this one.
+    pub(super) fn joint(&self, msn: Msn) -> Joint {
+        let tags = |segments: &mut dyn Iterator<Item = &Segment>| {
+            segments.filter(|segment| segment.is_discontinuity).count() as u64
+        };
+        let later = tags(
+            &mut self
+                .segments
+                .iter()
+                .filter(|segment| msn <= segment.msn && segment.msn < self.first_listed),
+        );
+        let earlier = tags(
+            &mut self
+                .listed()
+                .chain(self.open())
+                .filter(|segment| segment.msn < msn),
+        );
+        let same = self
+            .segment(msn)
+            .or_else(|| self.open().filter(|open| open.msn == msn));
+        Joint {
+            discontinuities_before: (self.discontinuity_sequence + earlier).saturating_sub(later),
+            is_discontinuity: same.is_some_and(|segment| segment.is_discontinuity),
+        }
+    }
+
+    /// Whether it has a part.
+    pub(super) fn has_begun(&self) -> bool {
+        self.open.is_some() || self.next_msn != self.first_msn
+    }
+
+    /// The constants as the sink gave them, whether or not there is a playlist yet.
+    pub(super) fn fixed_constants(&self) -> Option<&Constants> {
+        self.constants.as_ref()
+    }
+
+    /// There is a playlist from now on, with the TARGETDURATION of the whole presentation (rule MV-09). Only once the
+    /// constants are there.
+    pub(super) fn go_live(&mut self, target_duration: u32, events: &mut Vec<Event>) {
+        let Some(constants) = &mut self.constants else {
+            return;
+        };
+        if constants.target_duration != target_duration {
+            let other = Violation::OtherTargetDuration(constants.target_duration);
+            constants.target_duration = target_duration;
+            self.tell(other, events);
+        }
+        self.is_live = true;
+        self.bump();
+        events.push(Event::PlaylistStarted {
+            rendition: self.rendition.clone(),
+        });
+    }
+
+    fn tell(&self, violation: Violation, events: &mut Vec<Event>) {
+        events.push(Event::Violation {
+            rendition: self.rendition.clone(),
+            violation,
+        });
+    }
+
+    fn check_going_on(&self) -> Result<(), Violation> {
+        if self.is_ended {
+            Err(Violation::AfterEnd)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn publish_init(
         &mut self,
         init: InitSection,
         events: &mut Vec<Event>,
     ) -> Result<(), Violation> {
+        self.check_going_on()?;
         if self.open.is_some() {
             return Err(Violation::InitInsideSegment);
         }
@@ -180,7 +273,8 @@ impl LiveWindow {
         let number = self.next_init;
         self.next_init.0 += 1;
         events.push(Event::InitPublished {
-            name: MediaName::Init(number).to_string(),
+            rendition: self.rendition.clone(),
+            name: self.names.write(MediaName::Init(number)),
             codec: init.codec.clone(),
             resolution: init.resolution,
             size: init.bytes.len(),
@@ -189,12 +283,13 @@ impl LiveWindow {
         Ok(())
     }
 
-    fn publish_part(
+    pub(super) fn publish_part(
         &mut self,
         part: NewPart,
         now: UnixTime,
         events: &mut Vec<Event>,
     ) -> Result<(), Violation> {
+        self.check_going_on()?;
         let Some(&(init, _)) = self.inits.back() else {
             return Err(Violation::PartBeforeInit);
         };
@@ -206,14 +301,14 @@ impl LiveWindow {
                 return Err(Violation::TimescaleInsideSegment);
             }
             if part.is_discontinuity {
-                events.push(Event::Violation(Violation::DiscontinuityInsideSegment));
+                self.tell(Violation::DiscontinuityInsideSegment, events);
             }
         }
         let number = self.next_part;
         if let Some(constants) = &self.constants
             && part.duration.nanos() > constants.part_target.nanos()
         {
-            events.push(Event::Violation(Violation::PartLongerThanTarget(number)));
+            self.tell(Violation::PartLongerThanTarget(number), events);
         }
 
         let open = match &mut self.open {
@@ -222,12 +317,14 @@ impl LiveWindow {
                 // A new format is a discontinuity whether the sink says so or not (4.4.4.3), except before anything
                 // at all was listed.
                 let is_new_format = self.segments.back().is_some_and(|last| last.init != init);
-                let is_discontinuity =
-                    (part.is_discontinuity || is_new_format) && self.next_msn != Msn(0);
                 let msn = self.next_msn;
+                let is_joint = std::mem::take(&mut self.joins_at_discontinuity);
+                let is_discontinuity =
+                    (part.is_discontinuity || is_new_format || is_joint) && msn != Msn(0);
                 if is_discontinuity {
                     events.push(Event::Discontinuity {
-                        segment: MediaName::Segment(msn).to_string(),
+                        rendition: self.rendition.clone(),
+                        segment: self.names.write(MediaName::Segment(msn)),
                         msn,
                         program_date_time: part.program_date_time,
                     });
@@ -244,9 +341,10 @@ impl LiveWindow {
             }
         };
         events.push(Event::PartPublished {
-            name: MediaName::Part(number).to_string(),
+            rendition: self.rendition.clone(),
+            name: self.names.write(MediaName::Part(number)),
             number,
-            segment: MediaName::Segment(open.msn).to_string(),
+            segment: self.names.write(MediaName::Segment(open.msn)),
             size: part.bytes.len(),
             duration: part.duration,
             captured: part.captured,
@@ -267,12 +365,13 @@ impl LiveWindow {
         Ok(())
     }
 
-    fn end_segment(
+    pub(super) fn end_segment(
         &mut self,
         constants: Option<Constants>,
         now: UnixTime,
         events: &mut Vec<Event>,
     ) -> Result<(), Violation> {
+        self.check_going_on()?;
         let Some(mut segment) = self.open.take() else {
             return Err(Violation::EmptySegment);
         };
@@ -282,7 +381,8 @@ impl LiveWindow {
             self.fix_constants(constants, segment.msn, events);
         }
         events.push(Event::SegmentPublished {
-            name: MediaName::Segment(segment.msn).to_string(),
+            rendition: self.rendition.clone(),
+            name: self.names.write(MediaName::Segment(segment.msn)),
             msn: segment.msn,
             size: segment.size(),
             duration: segment.duration,
@@ -294,11 +394,14 @@ impl LiveWindow {
         if let Some(constants) = &self.constants
             && segment.duration.to_units_nearest(1) > i64::from(constants.target_duration)
         {
-            events.push(Event::Violation(Violation::SegmentLongerThanTarget(
-                segment.msn,
-            )));
+            self.tell(Violation::SegmentLongerThanTarget(segment.msn), events);
         }
         self.segments.push_back(segment);
+        let newest_first = self.segments.iter().rev().map(|segment| Weight {
+            bytes: segment.size() as u64,
+            duration: segment.duration.nanos(),
+        });
+        self.bandwidth.record(newest_first, self.target_duration());
         self.unlist();
         self.evict();
         self.bump();
@@ -308,29 +411,32 @@ impl LiveWindow {
     fn fix_constants(&mut self, constants: Constants, msn: Msn, events: &mut Vec<Event>) {
         if let Some(fixed) = &self.constants {
             if *fixed != constants {
-                events.push(Event::Violation(Violation::ConstantsChanged));
+                self.tell(Violation::ConstantsChanged, events);
             }
             return;
         }
         if constants.target_duration == 0 || constants.part_target.ticks <= 0 {
-            events.push(Event::Violation(Violation::ConstantsWithoutLength));
+            self.tell(Violation::ConstantsWithoutLength, events);
             return;
         }
         if !constants.first_segment_has_parts {
             self.first_with_parts = Msn(msn.0 + 1);
         }
         self.constants = Some(constants);
-        events.push(Event::PlaylistStarted);
     }
 
-    fn end_stream(&mut self, now: UnixTime, events: &mut Vec<Event>) -> Result<(), Violation> {
+    /// Nothing more will come.
+    pub(super) fn end(&mut self, now: UnixTime, events: &mut Vec<Event>) -> Result<(), Violation> {
+        self.check_going_on()?;
         // Rule PL-42: the last short segment is published before the list is closed.
         if self.open.is_some() {
             self.end_segment(None, now, events)?;
         }
         self.is_ended = true;
         self.bump();
-        events.push(Event::Ended);
+        events.push(Event::RenditionEnded {
+            rendition: self.rendition.clone(),
+        });
         Ok(())
     }
 
@@ -405,7 +511,7 @@ impl LiveWindow {
 
     /// A visible change of the playlist happened; before there is a playlist nothing is visible.
     fn bump(&mut self) {
-        if self.constants.is_some() {
+        if self.is_live {
             self.version.0 += 1;
         }
     }
@@ -415,9 +521,29 @@ impl LiveWindow {
             .map(|constants| Nanos::from_seconds(i64::from(constants.target_duration)))
     }
 
-    /// The constants; `None` until the first playlist exists.
+    /// How media of this rendition is called.
+    pub fn names(&self) -> &MediaNames {
+        &self.names
+    }
+
+    /// The constants; `None` until there is a playlist.
     pub fn constants(&self) -> Option<&Constants> {
-        self.constants.as_ref()
+        self.constants.as_ref().filter(|_| self.is_live)
+    }
+
+    /// The bit rates measured so far.
+    pub fn bandwidth(&self) -> Bandwidth {
+        self.bandwidth
+    }
+
+    /// How many parts were published, whether or not they are still here.
+    pub fn parts_published(&self) -> u64 {
+        self.next_part.0
+    }
+
+    /// How many segments were completed, whether or not they are still here.
+    pub fn segments_published(&self) -> u64 {
+        self.next_msn.0 - self.first_msn.0
     }
 
     /// Counts visible changes of the playlist.
@@ -425,9 +551,15 @@ impl LiveWindow {
         self.version
     }
 
-    /// Whether the stream is over (rule PL-42).
+    /// Whether the rendition is over (rule PL-42).
     pub fn is_ended(&self) -> bool {
         self.is_ended
+    }
+
+    /// Whether the rendition is over without ever having had a segment to list. One that has may still come to light, with
+    /// the others.
+    pub fn is_stillborn(&self) -> bool {
+        self.is_ended && self.constants.is_none()
     }
 
     /// How many DISCONTINUITY tags have left the playlist.
@@ -495,6 +627,24 @@ impl LiveWindow {
         self.segments.back()
     }
 
+    /// The number of the segment that is complete next.
+    pub fn next_msn(&self) -> Msn {
+        self.next_msn
+    }
+
+    /// Whether there is a playlist.
+    pub fn is_live(&self) -> bool {
+        self.is_live
+    }
+
+    /// The newest part by the numbers a playlist shows, for the reports others give of it (4.4.5.4). Without a part when
+    /// the segment lists none.
+    pub fn last_listed(&self) -> Option<(Msn, Option<PartIndex>)> {
+        let edge = self.edge()?;
+        let has_parts = edge.msn >= self.first_listed_parts();
+        Some((edge.msn, has_parts.then_some(edge.part)))
+    }
+
     /// The number of the part that comes next, which the playlist hints at.
     pub fn next_part(&self) -> PartNumber {
         self.next_part
@@ -554,9 +704,11 @@ fn duration_of<'a>(segments: impl Iterator<Item = &'a Segment>) -> Nanos {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::origin::Origin;
     use crate::origin::fixture::{
-        CONSTANTS, PART, SETTINGS, START, Stream, init, part_bytes, ticks,
+        CONSTANTS, PART, SETTINGS, START, Stream, init, part_bytes, renditions, run, ticks,
     };
+    use crate::origin::media::{Publication, RenditionId};
     use proptest::prelude::*;
 
     fn numbers<'a>(segments: impl Iterator<Item = &'a Segment>) -> Vec<u64> {
@@ -567,7 +719,7 @@ mod tests {
         events
             .iter()
             .filter_map(|event| match event {
-                Event::Violation(violation) => Some(*violation),
+                Event::Violation { violation, .. } => Some(*violation),
                 _ => None,
             })
             .collect()
@@ -577,12 +729,13 @@ mod tests {
     fn nothing_is_visible_before_the_first_segment_is_complete() {
         let mut stream = Stream::new(SETTINGS, CONSTANTS);
         stream.parts(5);
-        let window = stream.origin.window();
+        let window = stream.window();
         assert_eq!(window.version(), Version(0));
         assert_eq!(window.constants(), None);
         let events = stream.end_segment();
-        assert_eq!(events[0], Event::PlaylistStarted);
-        assert_eq!(stream.origin.window().version(), Version(1));
+        let rendition = "video".to_owned();
+        assert_eq!(events[1], Event::PlaylistStarted { rendition });
+        assert_eq!(stream.window().version(), Version(1));
     }
 
     #[test]
@@ -592,6 +745,7 @@ mod tests {
         assert_eq!(
             stream.part(),
             [Event::PartPublished {
+                rendition: "video".to_owned(),
                 name: "part_00005.m4s".to_owned(),
                 number: PartNumber(5),
                 segment: "segment_00001.m4s".to_owned(),
@@ -605,6 +759,7 @@ mod tests {
         assert_eq!(
             stream.end_segment(),
             [Event::SegmentPublished {
+                rendition: "video".to_owned(),
                 name: "segment_00001.m4s".to_owned(),
                 msn: Msn(1),
                 size: 8,
@@ -620,29 +775,27 @@ mod tests {
         assert_eq!(
             stream.part()[0],
             Event::Discontinuity {
+                rendition: "video".to_owned(),
                 segment: "segment_00002.m4s".to_owned(),
                 msn: Msn(2),
                 program_date_time: at,
             }
         );
         stream.end_segment();
-        assert_eq!(stream.end(), [Event::Ended]);
+        let ended = Event::RenditionEnded {
+            rendition: "video".to_owned(),
+        };
+        assert_eq!(stream.end(), [ended, Event::Ended]);
     }
 
     #[test]
     fn part_numbers_run_on_over_segments_and_the_edge_follows() {
         let mut stream = Stream::with_segments(2);
-        let edge = |stream: &Stream| {
-            stream
-                .origin
-                .window()
-                .edge()
-                .map(|edge| (edge.msn.0, edge.part.0))
-        };
+        let edge = |stream: &Stream| stream.window().edge().map(|edge| (edge.msn.0, edge.part.0));
         assert_eq!(edge(&stream), Some((1, 4)));
         stream.part();
         assert_eq!(edge(&stream), Some((2, 0)));
-        assert_eq!(stream.origin.window().next_part(), PartNumber(11));
+        assert_eq!(stream.window().next_part(), PartNumber(11));
         assert_eq!(edge(&Stream::new(SETTINGS, CONSTANTS)), None);
     }
 
@@ -650,7 +803,7 @@ mod tests {
     fn the_window_slides_and_keeps_what_it_took_off() {
         let mut stream = Stream::with_segments(40);
         stream.part();
-        let window = stream.origin.window();
+        let window = stream.window();
         assert_eq!(numbers(window.listed()), [36, 37, 38, 39]);
         assert_eq!(window.first_listed(), Msn(36));
         let kept = numbers(window.kept());
@@ -676,9 +829,9 @@ mod tests {
     #[test]
     fn parts_are_listed_for_whole_segments_within_three_target_durations() {
         let mut stream = Stream::with_segments(10);
-        assert_eq!(stream.origin.window().first_listed_parts(), Msn(7));
+        assert_eq!(stream.window().first_listed_parts(), Msn(7));
         stream.part();
-        assert_eq!(stream.origin.window().first_listed_parts(), Msn(8));
+        assert_eq!(stream.window().first_listed_parts(), Msn(8));
     }
 
     #[test]
@@ -688,7 +841,7 @@ mod tests {
         stream.segment(5);
         let mut seen = Vec::new();
         for _ in 0..6 {
-            let window = stream.origin.window();
+            let window = stream.window();
             seen.push((window.first_listed().0, window.discontinuity_sequence()));
             stream.segment(5);
         }
@@ -706,33 +859,35 @@ mod tests {
         );
         assert!(matches!(stream.part()[0], Event::Discontinuity { .. }));
         stream.end_segment();
-        let window = stream.origin.window();
+        let window = stream.window();
         assert!(window.init(InitNumber(0)).is_some());
         assert_eq!(&window.init(InitNumber(1)).unwrap().bytes[..], b"<other>");
         for _ in 0..30 {
             stream.segment(5);
         }
-        let window = stream.origin.window();
+        let window = stream.window();
         assert!(window.init(InitNumber(0)).is_none(), "no segment needs it");
         assert!(window.init(InitNumber(1)).is_some());
     }
 
     #[test]
     fn broken_publications_change_nothing_and_are_named() {
-        let mut bare = LiveWindow::new(SETTINGS);
+        const MAIN: RenditionId = RenditionId::MAIN;
+        let mut bare = Origin::new(run(), &renditions(), SETTINGS);
         let stray = |duration, is_discontinuity| {
-            Publication::Part(NewPart {
+            let part = NewPart {
                 bytes: Bytes::new(),
                 duration,
                 is_independent: true,
                 captured: START,
                 program_date_time: START,
                 is_discontinuity,
-            })
+            };
+            Publication::Part(MAIN, part)
         };
         let early = bare.publish(stray(ticks(PART), false), START);
         assert_eq!(violations(&early), [Violation::PartBeforeInit]);
-        let empty = bare.publish(Publication::SegmentEnd { constants: None }, START);
+        let empty = bare.publish(Publication::SegmentEnd(MAIN, None), START);
         assert_eq!(violations(&empty), [Violation::EmptySegment]);
 
         let mut stream = Stream::with_segments(1);
@@ -745,7 +900,7 @@ mod tests {
             target_duration: 2,
             ..CONSTANTS
         };
-        let (parts, version) = (stream.parts, stream.origin.window().version());
+        let (parts, version) = (stream.parts, stream.window().version());
         for (publication, expected) in [
             (stray(ticks(0), false), Violation::PartWithoutDuration),
             (stray(ticks(-1), false), Violation::PartWithoutDuration),
@@ -754,8 +909,8 @@ mod tests {
         ] {
             assert_eq!(violations(&stream.publish(publication)), [expected]);
         }
-        assert_eq!(stream.origin.window().next_part(), PartNumber(parts));
-        assert_eq!(stream.origin.window().version(), version);
+        assert_eq!(stream.window().next_part(), PartNumber(parts));
+        assert_eq!(stream.window().version(), version);
 
         let inside = stream.publish(stray(ticks(PART), true));
         assert_eq!(violations(&inside), [Violation::DiscontinuityInsideSegment]);
@@ -766,9 +921,7 @@ mod tests {
         );
         let longer = stream.publish(stray(ticks(2 * 30_000), false));
         assert_eq!(longer.len(), 2, "published all the same");
-        let end = stream.publish(Publication::SegmentEnd {
-            constants: Some(other_constants),
-        });
+        let end = stream.publish(Publication::SegmentEnd(MAIN, Some(other_constants)));
         assert_eq!(
             violations(&end),
             [
@@ -776,7 +929,7 @@ mod tests {
                 Violation::SegmentLongerThanTarget(Msn(1))
             ]
         );
-        assert_eq!(stream.origin.window().constants(), Some(&CONSTANTS));
+        assert_eq!(stream.window().constants(), Some(&CONSTANTS));
         stream.end();
         assert_eq!(violations(&stream.end()), [Violation::AfterEnd]);
     }
@@ -788,9 +941,13 @@ mod tests {
         let events = stream.end();
         assert!(matches!(
             events[..],
-            [Event::SegmentPublished { .. }, Event::Ended]
+            [
+                Event::SegmentPublished { .. },
+                Event::RenditionEnded { .. },
+                Event::Ended
+            ]
         ));
-        assert!(stream.origin.window().open().is_none());
+        assert!(stream.window().open().is_none());
     }
 
     #[test]
@@ -798,9 +955,9 @@ mod tests {
         let mut stream = Stream::new(SETTINGS, CONSTANTS);
         for _ in 0..50 {
             stream.parts(5);
-            stream.publish(Publication::SegmentEnd { constants: None });
+            stream.publish(Publication::SegmentEnd(RenditionId::MAIN, None));
         }
-        let window = stream.origin.window();
+        let window = stream.window();
         assert_eq!(window.kept().len(), SETTINGS.max_files);
         assert_eq!(numbers(window.listed()), numbers(window.kept()));
     }
@@ -834,7 +991,7 @@ mod tests {
                 }
                 for part in parts {
                     stream.part_of(part);
-                    let window = stream.origin.window();
+                    let window = stream.window();
                     let after = (
                         window.version(),
                         window.first_listed(),
@@ -846,10 +1003,10 @@ mod tests {
                     before = after;
                 }
                 // The longest playlist is one with all parts of an open segment.
-                let window = stream.origin.window();
+                let window = stream.window();
                 longest = longest.max(duration_of(window.listed().chain(window.open())));
                 stream.end_segment();
-                let window = stream.origin.window();
+                let window = stream.window();
                 let newest = window.last_complete().unwrap();
                 appeared.push((stream.position, newest.duration.nanos()));
                 let listed = duration_of(window.listed());

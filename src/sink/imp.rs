@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     http::{BindError, Report, Server, ServerConfig, bind},
-    origin::media::{Publication, RunId},
+    origin::media::{Publication, RenditionKind, RenditionSettings, RunId},
 };
 
 /// Implementation of [`super::LlHlsSink`].
@@ -174,6 +174,7 @@ impl LlHlsSink {
         let run = glib::uuid_string_random().replace('-', "");
         let config = ServerConfig {
             run: RunId::new(&run[..8]).expect("hexadecimal digits"),
+            renditions: vec![RenditionSettings::new(RenditionKind::Video, "video")],
             playlist_name: settings.playlist_name.clone(),
             public_url: settings.public_url.clone(),
             cors_origin: settings.cors_origin.clone(),

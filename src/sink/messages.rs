@@ -41,6 +41,7 @@ pub(super) fn structure(event: &Event, with_parts: bool) -> Option<gst::Structur
             captured,
             published,
             parts,
+            ..
         } => gst::Structure::builder("llhls-segment")
             .field("name", name)
             .field("msn", msn.0)
@@ -55,6 +56,7 @@ pub(super) fn structure(event: &Event, with_parts: bool) -> Option<gst::Structur
             segment,
             msn,
             program_date_time,
+            ..
         } => gst::Structure::builder("llhls-discontinuity")
             .field("segment", segment)
             .field("msn", msn.0)
@@ -83,7 +85,9 @@ pub(super) fn stats(server: Option<&Stats>, frames: Option<&FrameCounts>) -> gst
     }
     let Some(server) = server else { return all };
     if let Some(track) = server.tracks.first() {
-        all.set("codec", &track.codec);
+        if let Some(codec) = &track.codec {
+            all.set("codec", codec);
+        }
         all.set("parts", track.parts);
         all.set("segments", track.segments);
         if let Some((width, height)) = track.resolution {
