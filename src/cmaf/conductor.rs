@@ -90,6 +90,11 @@ impl Conductor {
         }
     }
 
+    /// Whether any track has had a frame.
+    pub fn has_arrivals(&self) -> bool {
+        self.has_started || self.tracks.contains(&TrackState::Here)
+    }
+
     /// Stops waiting for tracks that are not there. Answers which those are. If the leader is among them, `by` leads.
     pub fn give_up(&mut self, by: TrackIndex) -> Vec<TrackIndex> {
         if self.has_started {
@@ -108,6 +113,11 @@ impl Conductor {
         absent
     }
 
+    /// Whether the track decides the borders.
+    pub fn leads(&self, track: TrackIndex) -> bool {
+        track == self.leader
+    }
+
     /// What the track may do with a frame presented at `presentation`.
     pub fn leave(&self, track: TrackIndex, presentation: RunningTime) -> Leave {
         let is_awaiting = self.tracks.contains(&TrackState::Awaited);
@@ -123,13 +133,13 @@ impl Conductor {
         }
     }
 
-    /// The leader begins a segment.
+    /// The leader begins a segment. Answers its number.
     pub fn begin_segment(
         &mut self,
         presentation: RunningTime,
         zero: RunningTime,
         is_discontinuity: bool,
-    ) {
+    ) -> u64 {
         self.has_started = true;
         if self.borders.len() == REMEMBERED_BORDERS {
             self.borders.pop_front();
@@ -141,6 +151,7 @@ impl Conductor {
             zero,
         });
         self.next_number += 1;
+        self.next_number - 1
     }
 
     /// The leader has dealt with a frame presented at `presentation`.
@@ -187,16 +198,12 @@ impl Conductor {
             .all(|state| matches!(state, TrackState::Ended | TrackState::GivenUp))
     }
 
-    /// The first border after segment `number`, or for a track without a segment the one to begin at.
-    pub fn border_after(&self, number: Option<u64>) -> Option<Border> {
-        match number {
-            Some(number) => self
-                .borders
-                .iter()
-                .find(|border| border.number > number)
-                .copied(),
-            None => self.borders.front().copied(),
-        }
+    /// The first border after segment `number`, if it is known.
+    pub fn border_after(&self, number: u64) -> Option<Border> {
+        self.borders
+            .iter()
+            .find(|border| border.number > number)
+            .copied()
     }
 
     /// The border a track joins at whose first frame is presented at `presentation`: the newest one not after it, or the
@@ -267,12 +274,9 @@ mod tests {
         for second in 0..4 {
             begin(&mut conductor, second * 1000);
         }
-        assert_eq!(conductor.border_after(None).unwrap().number, 0);
-        assert_eq!(
-            conductor.border_after(Some(1)).unwrap().presentation,
-            at(2000)
-        );
-        assert_eq!(conductor.border_after(Some(3)), None);
+        assert_eq!(conductor.border_to_join(at(0)).unwrap().number, 0);
+        assert_eq!(conductor.border_after(1).unwrap().presentation, at(2000));
+        assert_eq!(conductor.border_after(3), None);
         assert_eq!(conductor.border_to_join(at(2500)).unwrap().number, 2);
         assert_eq!(conductor.border_to_join(at(-5)).unwrap().number, 0);
     }

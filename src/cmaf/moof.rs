@@ -289,6 +289,7 @@ mod tests {
             samples,
             captured: RunningTime(0),
             date: RunningTime(0),
+            zero: RunningTime(0),
             is_discontinuity: false,
         }
     }

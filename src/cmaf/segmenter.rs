@@ -150,6 +150,8 @@ pub struct Cut {
     pub captured: RunningTime,
     /// `decode` as a moment of the source: the same distance from capture for every part until a discontinuity.
     pub date: RunningTime,
+    /// The source's time at decode time 0: the same for all tracks between two discontinuities.
+    pub zero: RunningTime,
     /// Time or format jumped before this part.
     pub is_discontinuity: bool,
 }
@@ -215,7 +217,7 @@ pub struct Segmenter {
     constants: Option<Constants>,
     /// EXT-X-TARGETDURATION of the presentation, if another track has fixed it.
     given_target_duration: Option<u32>,
-    /// Number of the segment a following track is in.
+    /// Number of the segment it is in.
     number: Option<u64>,
     /// The next part is the first after a jump.
     is_discontinuity: bool,
@@ -298,9 +300,14 @@ impl Segmenter {
         self.take(frame, Guide::Follow(border))
     }
 
-    /// The number of the segment a following track is in; `None` before it has joined.
+    /// The number of the segment it is in; `None` before the first.
     pub fn number(&self) -> Option<u64> {
         self.number
+    }
+
+    /// The segment the leading track has just begun has this number.
+    pub fn begin(&mut self, number: u64) {
+        self.number = Some(number);
     }
 
     /// Another track has fixed EXT-X-TARGETDURATION for all (rule MV-09).
@@ -425,10 +432,13 @@ impl Segmenter {
             return steps;
         };
         let late = frame.presentation - border.presentation;
-        let is_near = late.0 >= -self.early(frame).0 && late.0 < self.plan.part_duration.0;
-        // Video may have to wait for its key frame; the border's segment is its own all the same.
-        let is_waiting_for_key = !self.plan.is_audio && late.0 >= 0 && self.waiting_since.is_some();
-        if !is_near && !is_waiting_for_key && !self.is_discontinuity {
+        let is_there = late.0 >= -self.early(frame).0;
+        // Later the segment would begin without it. But video may have to wait for its key frame, and a track that was here
+        // before comes back where it is.
+        let is_in_time = late < self.plan.part_duration
+            || self.is_discontinuity
+            || (!self.plan.is_audio && self.waiting_since.is_some());
+        if !is_there || !is_in_time {
             steps.push(Step::Drop(DropReason::BeforeJoining));
             return steps;
         }
@@ -620,7 +630,7 @@ impl Segmenter {
             if guide == Guide::Lead {
                 steps.push(Step::BeginSegment(NewBorder {
                     presentation: frame.presentation,
-                    zero: line.source + Nanos(-timescale.nanos(line.ticks).0),
+                    zero: line.zero(timescale),
                     is_discontinuity,
                 }));
             }
@@ -696,6 +706,7 @@ impl Segmenter {
             },
             captured: part.captured,
             date: line.source + timescale.nanos(part.start - line.ticks) + line.first_offset,
+            zero: line.zero(timescale),
             is_discontinuity: part.is_discontinuity,
             samples: part.samples,
         }));
@@ -802,6 +813,10 @@ impl Segmenter {
 }
 
 impl Line {
+    fn zero(&self, timescale: Timescale) -> RunningTime {
+        self.source + Nanos(-timescale.nanos(self.ticks).0)
+    }
+
     fn decode(&self, moment: RunningTime, timescale: Timescale) -> i64 {
         self.ticks + timescale.ticks(moment - self.source)
     }

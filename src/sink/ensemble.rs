@@ -4,7 +4,7 @@
 //! (`cmaf/conductor`). Only worker threads wait here, never a streaming thread.
 
 use std::{
-    sync::{Condvar, Mutex, MutexGuard, OnceLock},
+    sync::{Condvar, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -18,8 +18,6 @@ use crate::{
 pub(super) struct Ensemble {
     state: Mutex<State>,
     changed: Condvar,
-    /// Running time to Unix time, sampled by whichever track publishes first.
-    mapping: OnceLock<ClockMapping>,
     /// How long a track may keep the others waiting at the start.
     patience: Duration,
 }
@@ -28,6 +26,8 @@ pub(super) struct Ensemble {
 struct State {
     conductor: Conductor,
     is_stopped: bool,
+    /// Running time to Unix time, and the line it holds for: sampled by whichever track publishes first on that line.
+    mapping: Option<(RunningTime, ClockMapping)>,
 }
 
 /// What a track is told after it has waited.
@@ -49,9 +49,9 @@ impl Ensemble {
             state: Mutex::new(State {
                 conductor,
                 is_stopped: false,
+                mapping: None,
             }),
             changed: Condvar::new(),
-            mapping: OnceLock::new(),
             patience,
         }
     }
@@ -104,9 +104,24 @@ impl Ensemble {
         self.changed.notify_all();
     }
 
-    /// The run's clock mapping; `sample` is asked the first time.
-    pub(super) fn mapping(&self, sample: impl FnOnce() -> ClockMapping) -> ClockMapping {
-        *self.mapping.get_or_init(sample)
+    /// The clock mapping of the line with this zero.
+    pub(super) fn mapping(&self, zero: RunningTime) -> Option<ClockMapping> {
+        let mapping = self.state().mapping;
+        mapping
+            .filter(|(of, _)| *of == zero)
+            .map(|(_, mapping)| mapping)
+    }
+
+    /// Sets the clock mapping of a line, unless another track was faster. Answers the one that counts.
+    pub(super) fn fix_mapping(&self, zero: RunningTime, sampled: ClockMapping) -> ClockMapping {
+        let mut state = self.state();
+        match state.mapping {
+            Some((of, mapping)) if of == zero => mapping,
+            _ => {
+                state.mapping = Some((zero, sampled));
+                sampled
+            }
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,26 +1,33 @@
 //! Takes a track's frames and gives them to the muxer.
 //!
-//! Belongs here: the element with its two pads; what comes in goes to the track's road. It never waits for anything but the
-//! muxer, and for that with a deadline. Does not: what is done with the frames (`road`), the muxer's runs (`muxing`).
+//! Belongs here: the element with its two pads, and which thread does the work on what comes in: the streaming thread, or with
+//! several tracks one of the track's own. Does not: what is done with the frames (`road`), the muxer's runs (`muxing`).
 
-use std::sync::{Arc, Mutex, MutexGuard, atomic::AtomicU64};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, MutexGuard, atomic::AtomicU64},
+    thread::JoinHandle,
+    time::Duration,
+};
 
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender};
 use gst::{glib, prelude::*, subclass::prelude::*};
 
-use super::{CAT, collector::Collector, road::Road};
-use crate::{origin::media::Publication, time::Nanos};
+use super::{
+    CAT,
+    collector::Collector,
+    ensemble::Ensemble,
+    road::{Access, Input, Orders, Road, count},
+};
+
+/// Frames of one track that may wait for another: four seconds of video, three of audio.
+const MOST_FRAMES_WAITING: usize = 128;
+
+/// How long the streaming thread waits for room among them.
+const LONGEST_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
 
 glib::wrapper! {
     pub(crate) struct Feeder(ObjectSubclass<imp::Feeder>) @extends gst::Element, gst::Object;
-}
-
-/// What the feeder needs to know for one life of the pipeline.
-pub(super) struct Orders {
-    pub(super) segment_duration: Nanos,
-    pub(super) part_duration: Nanos,
-    pub(super) send_keyframe_requests: bool,
-    /// Takes what players shall see. Never blocks.
-    pub(super) publish: Box<dyn Fn(Publication) + Send>,
 }
 
 /// What happened to the frames of a track, for `stats`.
@@ -28,6 +35,8 @@ pub(super) struct Orders {
 pub(super) struct FrameCounts {
     pub(super) taken: AtomicU64,
     pub(super) before_key_frame: AtomicU64,
+    pub(super) before_joining: AtomicU64,
+    pub(super) ahead: AtomicU64,
     pub(super) backwards: AtomicU64,
     pub(super) without_timestamp: AtomicU64,
     pub(super) empty: AtomicU64,
@@ -49,9 +58,36 @@ impl Feeder {
         *self.imp().line() = Some(imp::Line { mux, collector });
     }
 
-    /// What to do from the next PAUSED on.
-    pub(super) fn prepare(&self, orders: Orders) {
-        *self.imp().road() = Some(Road::new(orders));
+    /// What to do from the next PAUSED on. With other tracks to wait for, the work gets a thread of its own: a streaming
+    /// thread that feeds two pads must never wait in one of them.
+    pub(super) fn prepare(&self, orders: Orders, has_company: bool) {
+        let road = Road::new(orders);
+        let mode = if has_company {
+            imp::Mode::threaded(self, road)
+        } else {
+            imp::Mode::Direct(Box::new(road))
+        };
+        let old = std::mem::replace(&mut *self.imp().mode(), mode);
+        old.end();
+        // A run that begins anew because another pad came: what upstream has said before still holds.
+        let pad = self.sinkpad();
+        let caps = pad.sticky_event::<gst::event::Caps>(0);
+        let segment = pad.sticky_event::<gst::event::Segment>(0);
+        for event in [
+            caps.map(|event| event.to_owned()).map(Into::into),
+            segment.map(Into::into),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            let event: gst::Event = event;
+            self.imp().sink_event(event);
+        }
+    }
+
+    /// The pad is released: the others go on without this track.
+    pub(super) fn leave(&self) {
+        let _ = self.imp().pass_on(Input::Leave);
     }
 
     /// The counters, shared and alive.
@@ -67,8 +103,7 @@ pub(super) mod imp {
         pub(in crate::sink) sinkpad: gst::Pad,
         pub(in crate::sink) srcpad: gst::Pad,
         line: Mutex<Option<Line>>,
-        /// Taken out while the streaming thread works on it, so that no lock is held while it pushes.
-        road: Mutex<Option<Road>>,
+        mode: Mutex<Mode>,
         pub(in crate::sink) counts: Arc<FrameCounts>,
     }
 
@@ -78,59 +113,201 @@ pub(super) mod imp {
         pub(in crate::sink) collector: Collector,
     }
 
+    /// Which thread does the work.
+    pub(in crate::sink) enum Mode {
+        /// Nothing runs.
+        Idle,
+        /// The streaming thread. Taken out while it works, so that no lock is held while it pushes.
+        Direct(Box<Road>),
+        /// A thread of the track's own.
+        Threaded(Worker),
+    }
+
+    /// The track's thread, as the streaming thread sees it.
+    pub(in crate::sink) struct Worker {
+        inputs: Sender<Input>,
+        ensemble: Arc<Ensemble>,
+        /// Why it ended early.
+        failure: Arc<Mutex<Option<gst::FlowError>>>,
+        thread: Option<JoinHandle<()>>,
+    }
+
+    impl Mode {
+        pub(in crate::sink) fn threaded(feeder: &super::Feeder, road: Road) -> Self {
+            let (inputs, receiver) = crossbeam_channel::bounded(MOST_FRAMES_WAITING);
+            let ensemble = road.ensemble();
+            let failure = Arc::new(Mutex::new(None));
+            let spawned = std::thread::Builder::new()
+                .name(format!("llhls-{}", road.pad()))
+                .spawn({
+                    let feeder = feeder.clone();
+                    let failure = Arc::clone(&failure);
+                    move || feeder.imp().work(road, &receiver, &failure)
+                });
+            match spawned {
+                Ok(thread) => Self::Threaded(Worker {
+                    inputs,
+                    ensemble,
+                    failure,
+                    thread: Some(thread),
+                }),
+                Err(error) => {
+                    gst::element_error!(
+                        feeder,
+                        gst::ResourceError::Failed,
+                        ("No thread for a track: {error}")
+                    );
+                    Self::Idle
+                }
+            }
+        }
+    }
+
+    impl Mode {
+        /// Ends the thread, if there is one, and waits for it.
+        pub(in crate::sink) fn end(self) {
+            if let Self::Threaded(Worker { inputs, thread, .. }) = self {
+                drop(inputs);
+                // Its panics were caught and reported inside.
+                let _ = thread.map(JoinHandle::join);
+            }
+        }
+    }
+
     impl Feeder {
         pub(in crate::sink) fn line(&self) -> MutexGuard<'_, Option<Line>> {
             self.line.lock().expect("line lock poisoned")
         }
 
-        pub(in crate::sink) fn road(&self) -> MutexGuard<'_, Option<Road>> {
-            self.road.lock().expect("road lock poisoned")
+        pub(in crate::sink) fn mode(&self) -> MutexGuard<'_, Mode> {
+            self.mode.lock().expect("mode lock poisoned")
         }
 
-        /// Works on the road without holding its lock. `None` when there is none: not started, or stopped.
+        /// Tells the pipeline that this track is over.
+        pub(in crate::sink) fn post_eos(&self, seqnum: gst::Seqnum) {
+            let line = self.line().clone();
+            if let Some(line) = line {
+                line.collector.post_eos(seqnum);
+            }
+        }
+
+        /// Gives the input to whoever does the work.
         ///
         /// The stream lock of the sink pad keeps two threads from getting here at once.
-        fn on_road<T>(&self, work: impl FnOnce(&mut Road) -> T) -> Option<T> {
-            let mut road = self.road().take()?;
-            let result = work(&mut road);
-            *self.road() = Some(road);
-            Some(result)
+        pub(in crate::sink) fn pass_on(&self, input: Input) -> Result<(), gst::FlowError> {
+            let mut mode = self.mode();
+            match std::mem::replace(&mut *mode, Mode::Idle) {
+                Mode::Idle => Err(gst::FlowError::Flushing),
+                Mode::Direct(mut road) => {
+                    drop(mode);
+                    let result = self.take(&mut road, input);
+                    *self.mode() = Mode::Direct(road);
+                    result
+                }
+                Mode::Threaded(worker) => {
+                    let inputs = worker.inputs.clone();
+                    let failure = Arc::clone(&worker.failure);
+                    *mode = Mode::Threaded(worker);
+                    drop(mode);
+                    self.queue(&inputs, input, &failure)
+                }
+            }
+        }
+
+        fn queue(
+            &self,
+            inputs: &Sender<Input>,
+            input: Input,
+            failure: &Mutex<Option<gst::FlowError>>,
+        ) -> Result<(), gst::FlowError> {
+            match inputs.send_timeout(input, LONGEST_WAIT_FOR_ROOM) {
+                Ok(()) => Ok(()),
+                // The other tracks may be fed by this very thread: waiting longer could be for ever.
+                Err(SendTimeoutError::Timeout(Input::Frame(_))) => {
+                    if count(&self.counts.ahead) == 1 {
+                        gst::element_imp_warning!(
+                            self,
+                            gst::StreamError::Format,
+                            ("{MOST_FRAMES_WAITING} frames wait for another track: frames are left out; feed the tracks in step or put queues before llhlssink")
+                        );
+                    }
+                    Ok(())
+                }
+                Err(SendTimeoutError::Timeout(input)) => {
+                    inputs.send(input).map_err(|_| ended(failure))
+                }
+                Err(SendTimeoutError::Disconnected(_)) => Err(ended(failure)),
+            }
+        }
+
+        /// The life of a track's thread.
+        fn work(
+            &self,
+            mut road: Road,
+            inputs: &Receiver<Input>,
+            failure: &Mutex<Option<gst::FlowError>>,
+        ) {
+            for input in inputs {
+                let taken = catch_unwind(AssertUnwindSafe(|| self.take(&mut road, input)));
+                let error = match taken {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(error)) => error,
+                    Err(_) => {
+                        gst::element_imp_error!(
+                            self,
+                            gst::LibraryError::Failed,
+                            ("The thread of the {} pad panicked", road.pad())
+                        );
+                        gst::FlowError::Error
+                    }
+                };
+                *failure.lock().expect("failure lock poisoned") = Some(error);
+                return;
+            }
         }
 
         fn chain(&self, buffer: &gst::BufferRef) -> Result<gst::FlowSuccess, gst::FlowError> {
-            self.on_road(|road| self.take_buffer(road, buffer))
-                .unwrap_or(Err(gst::FlowError::Flushing))
+            let Ok(bytes) = buffer.map_readable() else {
+                gst::element_imp_error!(
+                    self,
+                    gst::ResourceError::Read,
+                    ("A frame cannot be mapped")
+                );
+                return Err(gst::FlowError::Error);
+            };
+            self.pass_on(Input::Frame(Access {
+                bytes: bytes.to_vec(),
+                pts: buffer.pts(),
+                dts: buffer.dts(),
+                duration: buffer.duration(),
+                is_delta: buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
+            }))?;
+            Ok(gst::FlowSuccess::Ok)
         }
 
-        fn sink_event(&self, event: gst::Event) -> bool {
-            match event.view() {
-                gst::EventView::Caps(caps) => self
-                    .on_road(|road| self.take_caps(road, caps.caps()))
-                    .unwrap_or(false),
+        pub(in crate::sink) fn sink_event(&self, event: gst::Event) -> bool {
+            let input = match event.view() {
+                gst::EventView::Caps(caps) => Input::Caps(caps.caps_owned()),
                 gst::EventView::Segment(segment) => {
-                    let segment = segment.segment().downcast_ref::<gst::ClockTime>().cloned();
-                    self.on_road(|road| road.segment = segment).is_some()
+                    Input::Segment(segment.segment().downcast_ref::<gst::ClockTime>().cloned())
                 }
-                gst::EventView::Eos(eos) => {
-                    let finished = self.on_road(|road| self.finish(road));
-                    if let Some(Err(error)) = finished {
-                        gst::warning!(CAT, imp = self, "The last part is lost: {error}");
-                    }
-                    let line = self.line().clone();
-                    if let Some(line) = line {
-                        line.collector.post_eos(eos.seqnum());
-                    }
-                    true
-                }
-                gst::EventView::FlushStop(_) => {
-                    let interrupted = self.on_road(|road| self.interrupt(road));
-                    if let Some(Err(error)) = interrupted {
-                        gst::warning!(CAT, imp = self, "A part is lost in a flush: {error}");
-                    }
-                    true
-                }
+                gst::EventView::Eos(eos) => Input::End(eos.seqnum()),
+                gst::EventView::FlushStop(_) => Input::Flush,
                 // The rest is between upstream and us: the muxer gets events of our own with each run.
-                _ => true,
+                _ => return true,
+            };
+            let is_last = matches!(input, Input::End(_));
+            match self.pass_on(input) {
+                Ok(()) => true,
+                Err(error) => {
+                    gst::warning!(
+                        CAT,
+                        imp = self,
+                        "{:?} was not dealt with: {error}",
+                        event.type_()
+                    );
+                    is_last
+                }
             }
         }
 
@@ -181,7 +358,7 @@ pub(super) mod imp {
                 sinkpad,
                 srcpad,
                 line: Mutex::new(None),
-                road: Mutex::new(None),
+                mode: Mutex::new(Mode::Idle),
                 counts: Arc::default(),
             }
         }
@@ -205,18 +382,7 @@ pub(super) mod imp {
             static TEMPLATES: std::sync::LazyLock<Vec<gst::PadTemplate>> =
                 std::sync::LazyLock::new(|| {
                     // What mp4mux takes; the pads of the bin accept more and convert.
-                    let h264 = gst::Caps::builder("video/x-h264")
-                        .field("stream-format", "avc")
-                        .field("alignment", "au")
-                        .build();
-                    let h265 = gst::Caps::builder("video/x-h265")
-                        .field("stream-format", "hvc1")
-                        .field("alignment", "au")
-                        .build();
-                    let caps: gst::Caps = [h264, h265]
-                        .into_iter()
-                        .flat_map(|caps| caps.iter().map(ToOwned::to_owned).collect::<Vec<_>>())
-                        .collect();
+                    let caps = super::muxer_caps();
                     [
                         gst::PadTemplate::new(
                             "sink",
@@ -242,10 +408,17 @@ pub(super) mod imp {
             &self,
             transition: gst::StateChange,
         ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+            if transition == gst::StateChange::PausedToReady
+                && let Mode::Threaded(worker) = &*self.mode()
+            {
+                // Before chaining up: the streaming thread may be waiting for room behind a track that waits.
+                worker.ensemble.stop();
+            }
             let result = self.parent_change_state(transition)?;
             if transition == gst::StateChange::PausedToReady {
-                // The pads are inactive: no run is under way any more.
-                drop(self.road().take());
+                // The pads are inactive: nothing comes in any more.
+                let mode = std::mem::replace(&mut *self.mode(), Mode::Idle);
+                mode.end();
                 let line = self.line().clone();
                 if let Some(line) = line {
                     line.mux.set_state(gst::State::Null)?;
@@ -254,4 +427,37 @@ pub(super) mod imp {
             Ok(result)
         }
     }
+}
+
+/// What mp4mux takes as it is.
+fn muxer_caps() -> gst::Caps {
+    let mut caps = gst::Caps::new_empty();
+    let all = caps.get_mut().expect("nobody else has seen it");
+    for (name, format) in [("video/x-h264", "avc"), ("video/x-h265", "hvc1")] {
+        all.append_structure(
+            gst::Structure::builder(name)
+                .field("stream-format", format)
+                .field("alignment", "au")
+                .build(),
+        );
+    }
+    all.append_structure(
+        gst::Structure::builder("video/x-av1")
+            .field("stream-format", "obu-stream")
+            .field("alignment", "tu")
+            .build(),
+    );
+    all.append_structure(
+        gst::Structure::builder("audio/mpeg")
+            .field("mpegversion", 4)
+            .field("stream-format", "raw")
+            .build(),
+    );
+    all.append_structure(gst::Structure::builder("audio/x-opus").build());
+    caps
+}
+
+fn ended(failure: &Mutex<Option<gst::FlowError>>) -> gst::FlowError {
+    let failure = *failure.lock().expect("failure lock poisoned");
+    failure.unwrap_or(gst::FlowError::Flushing)
 }

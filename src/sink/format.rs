@@ -94,7 +94,12 @@ impl Format {
                 _ => false,
             }
         };
-        let name = |format: &Self| format.caps.structure(0).map(|structure| structure.name().clone());
+        fn name(format: &Format) -> Option<&str> {
+            format
+                .caps
+                .structure(0)
+                .map(|structure| structure.name().as_str())
+        }
         name(self) == name(other)
             && [
                 "codec_data",

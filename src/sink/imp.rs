@@ -17,11 +17,16 @@ use std::{
 use gst::{glib, prelude::*, subclass::prelude::*};
 
 use super::{
-    CAT, feeder, messages, pads,
+    CAT,
+    ensemble::Ensemble,
+    messages,
+    pads::{self, LlHlsSinkPad},
+    road::Orders,
     settings::{self, Settings},
     track::{self, Track},
 };
 use crate::{
+    cmaf::conductor::{Conductor, TrackIndex},
     http::{BindError, Report, Server, ServerConfig, bind},
     origin::media::{Publication, RenditionKind, RenditionSettings, RunId},
 };
@@ -32,7 +37,8 @@ pub struct LlHlsSink {
     settings: Mutex<Settings>,
     /// Copied out of the settings when they change: read for each part on the server's thread.
     posts_parts: Arc<AtomicBool>,
-    video: Mutex<Option<gst::GhostPad>>,
+    /// In the order they were requested.
+    pads: Mutex<Vec<LlHlsSinkPad>>,
     running: Mutex<Option<Running>>,
 }
 
@@ -44,10 +50,14 @@ struct Running {
     server: Arc<Server>,
     /// The server has had a run: the next one needs another.
     is_used: bool,
-    /// The pad of this run was released: frames of another pad need another run.
+    /// A pad of this run was released: frames of another pad need another run.
     is_over: bool,
-    /// `None` without a pad.
-    track: Option<Arc<Track>>,
+    /// What the server was told of, by name of the pad.
+    renditions: Vec<RenditionSettings>,
+    /// What the tracks of the run under way share.
+    ensemble: Option<Arc<Ensemble>>,
+    /// One a pad, with the pad's name.
+    tracks: Vec<(glib::GString, Arc<Track>)>,
 }
 
 impl LlHlsSink {
@@ -55,29 +65,52 @@ impl LlHlsSink {
         self.settings.lock().expect("settings lock poisoned")
     }
 
-    fn video(&self) -> MutexGuard<'_, Option<gst::GhostPad>> {
-        self.video.lock().expect("video lock poisoned")
+    fn pads(&self) -> MutexGuard<'_, Vec<LlHlsSinkPad>> {
+        self.pads.lock().expect("pads lock poisoned")
+    }
+
+    /// The pads in the order of their renditions: videos before audios. The first is the main one, and leads.
+    fn ordered_pads(&self) -> Vec<LlHlsSinkPad> {
+        let mut pads = self.pads().clone();
+        pads.sort_by_key(|pad| pad.kind() == RenditionKind::Audio);
+        pads
+    }
+
+    fn renditions(&self) -> Vec<RenditionSettings> {
+        let pads = self.ordered_pads();
+        if pads.is_empty() {
+            // Nothing is linked yet: who asks meanwhile is told of the usual one.
+            return vec![RenditionSettings::new(RenditionKind::Video, "video")];
+        }
+        pads.iter().map(LlHlsSinkPad::rendition).collect()
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Running>> {
         self.running.lock().expect("running lock poisoned")
     }
 
-    fn track(&self) -> Option<Arc<Track>> {
-        self.running()
-            .as_ref()
-            .and_then(|running| running.track.clone())
+    fn track(&self, pad: &LlHlsSinkPad) -> Option<Arc<Track>> {
+        let name = pad.name();
+        let running = self.running();
+        let tracks = &running.as_ref()?.tracks;
+        let found = tracks.iter().find(|(of, _)| *of == name);
+        found.map(|(_, track)| Arc::clone(track))
     }
 
     /// Puts a parser behind the pad. Answers whether it could be had.
-    pub(super) fn convert_with(&self, parser: &'static str) -> bool {
-        let Some(track) = self.track() else {
+    pub(super) fn convert_with(&self, pad: &LlHlsSinkPad, parser: &'static str) -> bool {
+        let Some(track) = self.track(pad) else {
             return false;
         };
         match track.insert_parser(self.obj().upcast_ref(), parser) {
             Ok(()) => true,
             Err(error) => {
-                self.tell_missing(parser, "gst-plugins-bad", &error);
+                let package = if parser == "aacparse" {
+                    "gst-plugins-good"
+                } else {
+                    "gst-plugins-bad"
+                };
+                self.tell_missing(parser, package, &error);
                 false
             }
         }
@@ -128,14 +161,17 @@ impl LlHlsSink {
         let port = listener
             .local_addr()
             .map_or(settings.port, |address| address.port());
-        let server = self.start_server(&listener, &settings)?;
+        let renditions = self.renditions();
+        let server = self.start_server(&listener, &settings, renditions.clone())?;
         *self.running() = Some(Running {
             listener,
             port,
             server,
             is_used: false,
             is_over: false,
-            track: None,
+            renditions,
+            ensemble: None,
+            tracks: Vec::new(),
         });
         gst::info!(
             CAT,
@@ -143,20 +179,17 @@ impl LlHlsSink {
             "Serving {}",
             self.uri().unwrap_or_default()
         );
-        let pad = self.video().clone();
-        if let Some(pad) = pad
-            && let Err(error) = self.build_track(&pad)
-        {
-            gst::element_imp_error!(
-                self,
-                gst::CoreError::Failed,
-                (
-                    "The elements behind pad {} cannot be built: {error}",
-                    pad.name()
-                )
-            );
-            self.stop();
-            return Err(gst::StateChangeError);
+        for pad in self.ordered_pads() {
+            if let Err(error) = self.build_track(&pad) {
+                let name = pad.name();
+                gst::element_imp_error!(
+                    self,
+                    gst::CoreError::Failed,
+                    ("The elements behind pad {name} cannot be built: {error}")
+                );
+                self.stop();
+                return Err(gst::StateChangeError);
+            }
         }
         Ok(())
     }
@@ -170,11 +203,12 @@ impl LlHlsSink {
         &self,
         listener: &TcpListener,
         settings: &Settings,
+        renditions: Vec<RenditionSettings>,
     ) -> Result<Arc<Server>, gst::StateChangeError> {
         let run = glib::uuid_string_random().replace('-', "");
         let config = ServerConfig {
             run: RunId::new(&run[..8]).expect("hexadecimal digits"),
-            renditions: vec![RenditionSettings::new(RenditionKind::Video, "video")],
+            renditions,
             playlist_name: settings.playlist_name.clone(),
             public_url: settings.public_url.clone(),
             cors_origin: settings.cors_origin.clone(),
@@ -227,54 +261,68 @@ impl LlHlsSink {
         }
     }
 
-    fn build_track(&self, pad: &gst::GhostPad) -> Result<Arc<Track>, glib::BoolError> {
-        let track = Arc::new(Track::build(self.obj().upcast_ref())?);
+    fn build_track(&self, pad: &LlHlsSinkPad) -> Result<Arc<Track>, glib::BoolError> {
+        let track = Arc::new(Track::build(self.obj().upcast_ref(), pad.kind())?);
         if let Some(running) = self.running().as_mut() {
-            running.track = Some(Arc::clone(&track));
+            running.tracks.push((pad.name(), Arc::clone(&track)));
         }
         pad.set_target(track.entry().as_ref())?;
         Ok(track)
     }
 
-    /// READY to PAUSED: a run begins. The server answers from READY on, so only a second run needs another.
+    /// READY to PAUSED: a run begins. The server answers from READY on, so only a second run, or one with other pads, needs
+    /// another server.
     fn begin_run(&self) -> Result<(), gst::StateChangeError> {
         let settings = self.settings().clone();
-        let used = match self.running().as_ref() {
-            Some(running) if running.is_used => running.listener.try_clone().map(Some),
+        let renditions = self.renditions();
+        let listener = match self.running().as_ref() {
+            Some(running) if running.is_used || running.renditions != renditions => {
+                running.listener.try_clone().map(Some)
+            }
             _ => Ok(None),
         };
-        let used = used.map_err(|_| gst::StateChangeError)?;
-        if let Some(listener) = used {
+        if let Some(listener) = listener.map_err(|_| gst::StateChangeError)? {
+            let server = self.start_server(&listener, &settings, renditions.clone())?;
             // Taken out first: stopping answers everyone who waits, and that must not happen under the lock.
-            let server = self.start_server(&listener, &settings)?;
             let old = self
                 .running()
                 .as_mut()
                 .map(|running| std::mem::replace(&mut running.server, server));
             drop(old);
         }
-        let (server, track) = match self.running().as_mut() {
+        let pads = self.ordered_pads();
+        let ensemble = Arc::new(Ensemble::new(
+            Conductor::new(pads.len().max(1), TrackIndex(0)),
+            settings.track_timeout(),
+        ));
+        let server = match self.running().as_mut() {
             Some(running) => {
                 running.is_used = true;
                 running.is_over = false;
-                (Arc::clone(&running.server), running.track.clone())
+                running.renditions = renditions;
+                running.ensemble = Some(Arc::clone(&ensemble));
+                Arc::clone(&running.server)
             }
             None => return Err(gst::StateChangeError),
         };
-        if let Some(track) = track {
-            Self::prepare(&track, &settings, server);
+        for (index, pad) in pads.iter().enumerate() {
+            let Some(track) = self.track(pad) else {
+                continue;
+            };
+            let server = Arc::clone(&server);
+            track.set_sync(settings.sync);
+            let orders = Orders {
+                track: TrackIndex(index),
+                pad: pad.name().to_string(),
+                ensemble: Arc::clone(&ensemble),
+                segment_duration: settings.segment_duration(),
+                part_duration: settings.part_duration(),
+                send_keyframe_requests: settings.send_keyframe_requests,
+                publish: Box::new(move |publication| server.publish(publication)),
+            };
+            track.feeder.prepare(orders, pads.len() > 1);
         }
         Ok(())
-    }
-
-    fn prepare(track: &Track, settings: &Settings, server: Arc<Server>) {
-        track.set_sync(settings.sync);
-        track.feeder.prepare(feeder::Orders {
-            segment_duration: settings.segment_duration(),
-            part_duration: settings.part_duration(),
-            send_keyframe_requests: settings.send_keyframe_requests,
-            publish: Box::new(move |publication| server.publish(publication)),
-        });
     }
 
     /// PAUSED to READY: whoever waits gets the final playlist (rule PL-42).
@@ -287,13 +335,12 @@ impl LlHlsSink {
     /// READY to NULL, and the way back from a start that failed.
     fn stop(&self) {
         let running = self.running().take();
-        let pad = self.video().clone();
-        if let Some(pad) = pad {
+        for pad in self.ordered_pads() {
             // Without a target the pad takes nothing; it cannot fail.
             let _ = pad.set_target(None::<&gst::Pad>);
         }
-        if let Some(Running { server, track, .. }) = running {
-            if let Some(track) = track {
+        if let Some(Running { server, tracks, .. }) = running {
+            for (_, track) in tracks {
                 track.remove(self.obj().upcast_ref());
             }
             // The last reference: answers everyone who waits and joins the thread.
@@ -327,6 +374,7 @@ impl ObjectSubclass for LlHlsSink {
     const NAME: &'static str = "GstLlHlsSink";
     type Type = super::LlHlsSink;
     type ParentType = gst::Bin;
+    type Interfaces = (gst::ChildProxy,);
 }
 
 impl ObjectImpl for LlHlsSink {
@@ -354,9 +402,13 @@ impl ObjectImpl for LlHlsSink {
                     .running()
                     .as_ref()
                     .map(|running| Arc::clone(&running.server));
-                let frames = self.track().map(|track| track.feeder.counts());
+                let frames: Vec<_> = self
+                    .ordered_pads()
+                    .iter()
+                    .filter_map(|pad| Some((pad.name(), self.track(pad)?.feeder.counts())))
+                    .collect();
                 let figures = server.map(|server| server.stats());
-                messages::stats(figures.as_ref(), frames.as_deref()).to_value()
+                messages::stats(figures.as_ref(), &frames).to_value()
             }
             name => self
                 .settings()
@@ -396,23 +448,39 @@ impl ElementImpl for LlHlsSink {
     fn request_new_pad(
         &self,
         template: &gst::PadTemplate,
-        _name: Option<&str>,
+        name: Option<&str>,
         _caps: Option<&gst::Caps>,
     ) -> Option<gst::Pad> {
+        let has_begun = self
+            .running()
+            .as_ref()
+            .filter(|running| !running.is_over)
+            .and_then(|running| running.ensemble.clone())
+            .is_some_and(|ensemble| ensemble.read(|conductor| conductor.has_arrivals()));
+        if has_begun {
+            gst::error!(
+                CAT,
+                imp = self,
+                "The tracks of a run are fixed with its first frame; request pads before"
+            );
+            return None;
+        }
         let pad = {
-            let mut video = self.video();
-            if video.is_some() {
-                gst::error!(CAT, imp = self, "The video pad is taken, and there is one");
-                return None;
-            }
-            let pad = pads::new(template, "video");
-            *video = Some(pad.clone());
+            let mut pads = self.pads();
+            let name = free_name(template.name_template(), name, &pads)?;
+            let pad = LlHlsSinkPad::new(template, &name);
+            pads.push(pad.clone());
             pad
         };
         let is_started = self.running().is_some();
         if is_started && let Err(error) = self.add_track_while_running(&pad) {
-            gst::error!(CAT, imp = self, "The video pad cannot be added: {error}");
-            self.video().take();
+            gst::error!(
+                CAT,
+                imp = self,
+                "Pad {} cannot be added: {error}",
+                pad.name()
+            );
+            self.pads().retain(|other| *other != pad);
             return None;
         }
         let element = self.obj();
@@ -420,41 +488,41 @@ impl ElementImpl for LlHlsSink {
             pad.set_active(true).ok()?;
         }
         element.add_pad(&pad).ok()?;
+        element.child_added(&pad, &pad.name());
         Some(pad.upcast())
     }
 
     fn release_pad(&self, pad: &gst::Pad) {
-        {
-            let mut video = self.video();
-            let is_ours = video
-                .as_ref()
-                .is_some_and(|video| video.upcast_ref::<gst::Pad>() == pad);
-            if !is_ours {
-                return;
-            }
-            video.take();
-        }
+        let Some(pad) = pad.downcast_ref::<LlHlsSinkPad>() else {
+            return;
+        };
         // Deactivating waits for the streaming thread to leave the pad.
         let _ = pad.set_active(false);
-        if let Some(ghost) = pad.downcast_ref::<gst::GhostPad>() {
-            let _ = ghost.set_target(None::<&gst::Pad>);
-        }
+        let _ = pad.set_target(None::<&gst::Pad>);
+        let track = self.track(pad);
+        self.pads().retain(|other| other != pad);
         let is_running = self.obj().current_state() > gst::State::Ready;
-        let (track, server) = match self.running().as_mut() {
+        let name = pad.name();
+        let (is_last, server) = match self.running().as_mut() {
             Some(running) => {
-                running.is_over = is_running;
-                (running.track.take(), Some(Arc::clone(&running.server)))
+                running.tracks.retain(|(of, _)| *of != name);
+                let is_last = running.tracks.is_empty();
+                running.is_over |= is_running && is_last;
+                (is_last, Some(Arc::clone(&running.server)))
             }
-            None => (None, None),
+            None => (false, None),
         };
         if let Some(track) = track {
+            track.feeder.leave();
             track.remove(self.obj().upcast_ref());
         }
-        // Without its only track the stream is over: whoever waits gets the final playlist (rule PL-42).
-        if let Some(server) = server.filter(|_| is_running) {
+        // Without its last track the stream is over: whoever waits gets the final playlist (rule PL-42).
+        if let Some(server) = server.filter(|_| is_running && is_last) {
             server.publish(Publication::EndOfStream);
         }
-        let _ = self.obj().remove_pad(pad);
+        let element = self.obj();
+        element.child_removed(pad, &name);
+        let _ = element.remove_pad(pad);
     }
 
     fn change_state(
@@ -478,23 +546,35 @@ impl ElementImpl for LlHlsSink {
 }
 
 impl LlHlsSink {
-    fn add_track_while_running(&self, pad: &gst::GhostPad) -> Result<(), glib::BoolError> {
+    /// A pad that comes after NULL: its track joins the run that is about to begin, or begins another.
+    fn add_track_while_running(&self, pad: &LlHlsSinkPad) -> Result<(), glib::BoolError> {
         let track = self.build_track(pad)?;
-        let (server, is_over) = match self.running().as_ref() {
-            Some(running) if running.is_used => {
-                (Some(Arc::clone(&running.server)), running.is_over)
-            }
-            _ => (None, false),
-        };
-        if is_over {
+        let is_used = self
+            .running()
+            .as_ref()
+            .is_some_and(|running| running.is_used);
+        if is_used && self.obj().current_state() > gst::State::Ready {
             self.begin_run()
                 .map_err(|_| glib::bool_error!("no other run can begin"))?;
-        } else if let Some(server) = server {
-            let settings = self.settings().clone();
-            Self::prepare(&track, &settings, server);
         }
         track.sync_state_with_parent()
     }
+}
+
+/// The name of a new pad: the one asked for, or the first that is free. A taken `video` gives a `video_%u`, because
+/// gst-launch links the second encoder without naming a pad.
+fn free_name(template: &str, wanted: Option<&str>, pads: &[LlHlsSinkPad]) -> Option<String> {
+    let is_free = |name: &str| pads.iter().all(|pad| pad.name() != name);
+    if let Some(wanted) = wanted.filter(|wanted| !wanted.contains('%') && *wanted != template) {
+        return is_free(wanted).then(|| wanted.to_owned());
+    }
+    let kind = template.trim_end_matches("_%u");
+    if template == kind && is_free(kind) {
+        return Some(kind.to_owned());
+    }
+    (0..u32::MAX)
+        .map(|number| format!("{kind}_{number}"))
+        .find(|name| is_free(name))
 }
 
 impl BinImpl for LlHlsSink {
@@ -510,5 +590,28 @@ impl BinImpl for LlHlsSink {
         if is_trouble || !is_from_muxer {
             self.parent_handle_message(message);
         }
+    }
+}
+
+/// Children are the pads, so that `llhlssink audio::language=en` works, and by name whatever else is in the bin.
+impl ChildProxyImpl for LlHlsSink {
+    fn child_by_index(&self, index: u32) -> Option<glib::Object> {
+        self.ordered_pads()
+            .into_iter()
+            .nth(index as usize)
+            .map(|pad| pad.upcast())
+    }
+
+    fn child_by_name(&self, name: &str) -> Option<glib::Object> {
+        let pad = self
+            .ordered_pads()
+            .into_iter()
+            .find(|pad| pad.name() == name);
+        pad.map(|pad| pad.upcast())
+            .or_else(|| self.obj().by_name(name).map(|element| element.upcast()))
+    }
+
+    fn children_count(&self) -> u32 {
+        u32::try_from(self.pads().len()).unwrap_or(u32::MAX)
     }
 }

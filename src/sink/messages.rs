@@ -2,7 +2,12 @@
 //!
 //! Belongs here: names and fields of structures. Does not: deciding when (`imp`).
 
-use std::sync::atomic::Ordering;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use gst::glib;
 
 use super::feeder::FrameCounts;
 use crate::{
@@ -67,18 +72,23 @@ pub(super) fn structure(event: &Event, with_parts: bool) -> Option<gst::Structur
 }
 
 /// The `stats` property: the server's figures and each pad's frames.
-pub(super) fn stats(server: Option<&Stats>, frames: Option<&FrameCounts>) -> gst::Structure {
+pub(super) fn stats(
+    server: Option<&Stats>,
+    frames: &[(glib::GString, Arc<FrameCounts>)],
+) -> gst::Structure {
     let mut all = gst::Structure::new_empty("llhls-stats");
-    if let Some(frames) = frames {
-        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    for (pad, frames) in frames {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         all.set(
-            "video",
+            pad.as_str(),
             gst::Structure::builder("llhls-frames")
                 .field("taken", load(&frames.taken))
                 .field("dropped-before-key-frame", load(&frames.before_key_frame))
+                .field("dropped-before-joining", load(&frames.before_joining))
                 .field("dropped-backwards", load(&frames.backwards))
                 .field("dropped-without-timestamp", load(&frames.without_timestamp))
                 .field("dropped-empty", load(&frames.empty))
+                .field("dropped-ahead", load(&frames.ahead))
                 .field("key-frame-requests", load(&frames.key_frame_requests))
                 .build(),
         );

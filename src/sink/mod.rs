@@ -31,7 +31,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 
 glib::wrapper! {
     /// The `llhlssink` element.
-    pub struct LlHlsSink(ObjectSubclass<imp::LlHlsSink>) @extends gst::Bin, gst::Element, gst::Object;
+    pub struct LlHlsSink(ObjectSubclass<imp::LlHlsSink>) @extends gst::Bin, gst::Element, gst::Object, @implements gst::ChildProxy;
 }
 
 /// Makes the element known to GStreamer.

@@ -1,43 +1,84 @@
 //! What becomes of a track's frames between READY and READY.
 //!
-//! Belongs here: the streaming thread's work. It asks the segmenter, carries out its steps, and hands finished parts over.
-//! Does not: where borders are (`cmaf/segmenter`), what bytes are (`cmaf/moof`), who reads them, driving the muxer (`muxing`).
+//! Belongs here: the work on one track. It keeps to the other tracks, asks the segmenter, carries out its steps, and hands
+//! finished parts over. Does not: where borders are (`cmaf/`), who waits for whom (`ensemble`), which thread this runs in
+//! (`feeder`), driving the muxer (`muxing`).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use gst::{prelude::*, subclass::prelude::*};
 
 use super::{
     CAT, clock,
-    feeder::{Orders, imp::Feeder},
+    ensemble::{Ensemble, Told},
+    feeder::imp::Feeder,
     format::Format,
     muxing::RUN_START,
 };
 use crate::{
     cmaf::{
-        access_unit, init, moof,
+        conductor::TrackIndex,
+        init, moof,
         segmenter::{
-            Cut, DropReason, Frame, Placement, Plan, SegmentEnd, SegmentEndCause, Segmenter, Step,
+            Cut, DropReason, Frame, NewBorder, Placement, Plan, SegmentEnd, SegmentEndCause,
+            Segmenter, Step,
         },
     },
-    origin::media::{InitSection, NewPart, Publication},
+    origin::media::{InitSection, Msn, NewPart, Publication, RenditionId},
     time::{ClockMapping, Nanos, RunningTime, Timescale, UnixTime},
 };
 
 /// How far dates may step back over a discontinuity: the draft tolerates less than a second (6.2.1).
 const LONGEST_DATE_OVERLAP: Nanos = Nanos::from_millis(900);
 
+/// What a track needs to know for one life of the pipeline.
+pub(super) struct Orders {
+    /// Its place among the tracks and renditions.
+    pub(super) track: TrackIndex,
+    /// Name of its pad, for messages.
+    pub(super) pad: String,
+    /// The other tracks.
+    pub(super) ensemble: Arc<Ensemble>,
+    pub(super) segment_duration: Nanos,
+    pub(super) part_duration: Nanos,
+    pub(super) send_keyframe_requests: bool,
+    /// Takes what players shall see. Never blocks.
+    pub(super) publish: Box<dyn Fn(Publication) + Send>,
+}
+
+/// What comes in at the pad, in order.
+pub(super) enum Input {
+    Caps(gst::Caps),
+    /// `None` for a segment that is not in time format.
+    Segment(Option<gst::FormattedSegment<gst::ClockTime>>),
+    Frame(Access),
+    Flush,
+    End(gst::Seqnum),
+    /// The pad is released.
+    Leave,
+}
+
+/// A frame as it came: a copy, because encoder buffers often come from a small pool, and a part's worth of them is kept.
+pub(super) struct Access {
+    pub(super) bytes: Vec<u8>,
+    pub(super) pts: Option<gst::ClockTime>,
+    pub(super) dts: Option<gst::ClockTime>,
+    pub(super) duration: Option<gst::ClockTime>,
+    pub(super) is_delta: bool,
+}
+
 /// The state of a track between READY and READY.
 pub(super) struct Road {
     orders: Orders,
     /// Input time; `None` until upstream says it.
-    pub(super) segment: Option<gst::FormattedSegment<gst::ClockTime>>,
+    segment: Option<gst::FormattedSegment<gst::ClockTime>>,
     pub(super) format: Option<Format>,
     /// `None` until the first frame. It outlives a change of format.
     segmenter: Option<Segmenter>,
     pub(super) timescale: Option<Timescale>,
-    /// Set with the first part, and again after each discontinuity.
-    mapping: Option<ClockMapping>,
     /// Where the dates of the parts so far end.
     dated_until: Option<UnixTime>,
     /// The next part needs an init section before it.
@@ -45,6 +86,7 @@ pub(super) struct Road {
     parts: u64,
     /// The frames of the open part, ready for the muxer.
     pub(super) frames: Vec<gst::Buffer>,
+    has_arrived: bool,
     has_warned_of_key_frames: bool,
 }
 
@@ -56,27 +98,61 @@ impl Road {
             format: None,
             segmenter: None,
             timescale: None,
-            mapping: None,
             dated_until: None,
             needs_init: true,
             parts: 0,
             frames: Vec::new(),
+            has_arrived: false,
             has_warned_of_key_frames: false,
         }
+    }
+
+    /// Name of the pad.
+    pub(super) fn pad(&self) -> &str {
+        &self.orders.pad
+    }
+
+    /// What it shares with the other tracks.
+    pub(super) fn ensemble(&self) -> Arc<Ensemble> {
+        Arc::clone(&self.orders.ensemble)
+    }
+
+    fn rendition(&self) -> RenditionId {
+        RenditionId(self.orders.track.0)
+    }
+
+    fn publish(&self, publication: Publication) {
+        (self.orders.publish)(publication);
     }
 }
 
 impl Feeder {
-    pub(super) fn take_buffer(
-        &self,
-        road: &mut Road,
-        buffer: &gst::BufferRef,
-    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+    /// Deals with what came in next.
+    pub(super) fn take(&self, road: &mut Road, input: Input) -> Result<(), gst::FlowError> {
+        match input {
+            Input::Caps(caps) => self.take_caps(road, &caps),
+            Input::Segment(segment) => {
+                road.segment = segment;
+                Ok(())
+            }
+            Input::Frame(access) => self.take_frame(road, &access),
+            Input::Flush => self.interrupt(road),
+            Input::Leave => self.finish(road),
+            Input::End(seqnum) => {
+                let finished = self.finish(road);
+                self.post_eos(seqnum);
+                finished
+            }
+        }
+    }
+
+    fn take_frame(&self, road: &mut Road, access: &Access) -> Result<(), gst::FlowError> {
+        let pad = &road.orders.pad;
         let Some(format) = &road.format else {
             gst::element_imp_error!(
                 self,
                 gst::CoreError::Negotiation,
-                ("Frames came before their caps on the video pad; put h264parse or h265parse before llhlssink")
+                ("Frames came before their caps on the {pad} pad; put a parser such as h264parse or aacparse before llhlssink")
             );
             return Err(gst::FlowError::NotNegotiated);
         };
@@ -84,85 +160,145 @@ impl Feeder {
             gst::element_imp_error!(
                 self,
                 gst::StreamError::Format,
-                ("Frames came before a segment in time format on the video pad")
+                ("Frames came before a segment in time format on the {pad} pad")
             );
             return Err(gst::FlowError::Error);
         };
-        if buffer.size() == 0 {
+        if access.bytes.is_empty() {
             count(&self.counts.empty);
             gst::debug!(CAT, imp = self, "Left out a buffer without bytes");
-            return Ok(gst::FlowSuccess::Ok);
+            return Ok(());
         }
         let in_running_time =
             |time: Option<gst::ClockTime>| time.and_then(|time| clock::running_time(segment, time));
-        let dts = in_running_time(buffer.dts());
-        let pts = in_running_time(buffer.pts());
+        let dts = in_running_time(access.dts);
+        let pts = in_running_time(access.pts);
         let (Some(decode), Some(presentation)) = (dts.or(pts), pts.or(dts)) else {
             if count(&self.counts.without_timestamp) == 1 {
                 gst::element_imp_warning!(
                     self,
                     gst::StreamError::Format,
-                    ("A frame without a timestamp on the video pad was left out, and so will be others like it")
+                    ("A frame without a timestamp on the {pad} pad was left out, and so will be others like it")
                 );
             }
-            return Ok(gst::FlowSuccess::Ok);
-        };
-        let Ok(bytes) = buffer.map_readable() else {
-            gst::element_imp_error!(self, gst::ResourceError::Read, ("A frame cannot be mapped"));
-            return Err(gst::FlowError::Error);
+            return Ok(());
         };
         let frame = Frame {
             decode,
             presentation,
-            duration: buffer
-                .duration()
+            duration: access
+                .duration
                 .and_then(|duration| i64::try_from(duration.nseconds()).ok())
                 .map(Nanos)
                 .filter(|duration| duration.0 > 0),
-            is_sync: access_unit::is_sync(format.coding, format.length_size, &bytes),
+            is_sync: format.is_sync(&access.bytes, access.is_delta),
         };
         gst::trace!(CAT, imp = self, "{frame:?}");
         let timescale = *road.timescale.get_or_insert_with(|| format.timescale());
-        let segmenter = road.segmenter.get_or_insert_with(|| {
+        let mut segmenter = road.segmenter.take().unwrap_or_else(|| {
             Segmenter::new(Plan {
                 timescale,
                 segment_duration: road.orders.segment_duration,
                 part_duration: road.orders.part_duration,
                 frame_duration: format.frame_duration(),
-                is_audio: false,
+                is_audio: format.is_audio(),
             })
         });
-        let steps = segmenter.push(frame);
-        self.carry_out(road, steps, Some((&frame, &bytes)))?;
-        Ok(gst::FlowSuccess::Ok)
+        let steps = self.segment(road, &mut segmenter, frame);
+        road.segmenter = Some(segmenter);
+        self.carry_out(road, steps?, Some((&frame, access)))?;
+        // Only now may the others come this far: the borders up to here are known.
+        let track = road.orders.track;
+        road.orders.ensemble.change(|conductor| {
+            if conductor.leads(track) {
+                conductor.advance(presentation);
+            }
+        });
+        Ok(())
+    }
+
+    /// Asks the segmenter, after whom the track has to wait for.
+    fn segment(
+        &self,
+        road: &mut Road,
+        segmenter: &mut Segmenter,
+        frame: Frame,
+    ) -> Result<Vec<Step>, gst::FlowError> {
+        let track = road.orders.track;
+        let ensemble = &road.orders.ensemble;
+        if !std::mem::replace(&mut road.has_arrived, true) {
+            ensemble.change(|conductor| conductor.arrive(track));
+        }
+        let leads = loop {
+            match ensemble.wait(track, frame.presentation) {
+                Told::Lead => break true,
+                Told::Follow => break false,
+                Told::Stop => return Err(gst::FlowError::Flushing),
+                Told::Absent(tracks) => {
+                    for absent in tracks {
+                        (road.orders.publish)(Publication::Absent(RenditionId(absent.0)));
+                    }
+                }
+            }
+        };
+        let number = segmenter.number();
+        let border = ensemble.read(|conductor| match number {
+            Some(number) => conductor.border_after(number),
+            None if leads => None,
+            None => conductor.border_to_join(frame.presentation),
+        });
+        if let Some(seconds) = ensemble.read(|conductor| conductor.target_duration()) {
+            segmenter.give_target_duration(seconds);
+        }
+        // A track that has just become the leader has borders of the old one to pass first.
+        Ok(if leads && border.is_none() {
+            segmenter.push(frame)
+        } else {
+            segmenter.push_following(frame, border)
+        })
     }
 
     fn carry_out(
         &self,
         road: &mut Road,
         steps: Vec<Step>,
-        frame: Option<(&Frame, &[u8])>,
+        frame: Option<(&Frame, &Access)>,
     ) -> Result<(), gst::FlowError> {
         for step in steps {
             match (step, frame) {
-                (Step::Feed(placement), Some((frame, bytes))) => {
+                (Step::Feed(placement), Some((frame, access))) => {
                     count(&self.counts.taken);
-                    Self::feed(road, frame, placement, bytes);
+                    Self::feed(road, frame, placement, &access.bytes);
                 }
                 (Step::Feed(_), None) => {}
                 (Step::Drop(reason), _) => self.note_drop(reason),
                 (Step::CutPart(cut), _) => self.cut_part(road, &cut)?,
                 (Step::EndSegment(end), _) => self.end_segment(road, end),
                 (Step::RequestKeyFrame(at), _) => self.request_key_frame(road, at),
-                (Step::BeginSegment(_) | Step::Join(_), _) => {}
+                (Step::BeginSegment(border), _) => Self::begin_segment(road, border),
+                (Step::Join(number), _) => {
+                    gst::info!(CAT, imp = self, "Joins with segment {number}");
+                    road.publish(Publication::Start(road.rendition(), Msn(number)));
+                }
             }
         }
         Ok(())
     }
 
+    /// The leader says where the others' segments begin.
+    fn begin_segment(road: &mut Road, border: NewBorder) {
+        let number = road.orders.ensemble.change(|conductor| {
+            conductor.begin_segment(border.presentation, border.zero, border.is_discontinuity)
+        });
+        if let Some(segmenter) = &mut road.segmenter {
+            segmenter.begin(number);
+        }
+    }
+
     fn note_drop(&self, reason: DropReason) {
         let counter = match reason {
-            DropReason::NoKeyFrameYet | DropReason::BeforeJoining => &self.counts.before_key_frame,
+            DropReason::NoKeyFrameYet => &self.counts.before_key_frame,
+            DropReason::BeforeJoining => &self.counts.before_joining,
             DropReason::Backwards => &self.counts.backwards,
         };
         let times = count(counter);
@@ -180,18 +316,17 @@ impl Feeder {
         };
         let decode = RUN_START + timescale.nanos(placement.decode_in_part);
         let presentation = decode + timescale.nanos(placement.composition_offset);
-        // A copy: encoder buffers often come from a small pool, and a part's worth of them is kept.
-        let mut copy = gst::Buffer::from_slice(bytes.to_vec());
+        let mut buffer = gst::Buffer::from_slice(bytes.to_vec());
         {
-            let copy = copy.get_mut().expect("nobody else has seen it");
-            copy.set_dts(clock_time(decode));
-            copy.set_pts(clock_time(presentation));
-            copy.set_duration(frame.duration.and_then(clock_time));
+            let buffer = buffer.get_mut().expect("nobody else has seen it");
+            buffer.set_dts(clock_time(decode));
+            buffer.set_pts(clock_time(presentation));
+            buffer.set_duration(frame.duration.and_then(clock_time));
             if !frame.is_sync {
-                copy.set_flags(gst::BufferFlags::DELTA_UNIT);
+                buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
             }
         }
-        road.frames.push(copy);
+        road.frames.push(buffer);
     }
 
     fn cut_part(&self, road: &mut Road, cut: &Cut) -> Result<(), gst::FlowError> {
@@ -204,37 +339,32 @@ impl Feeder {
                 self,
                 gst::StreamError::Mux,
                 (
-                    "Part {} is not what mp4mux should have written: {error}",
-                    road.parts
+                    "Part {} of the {} pad is not what mp4mux should have written: {error}",
+                    road.parts,
+                    road.orders.pad
                 )
             );
             gst::FlowError::Error
         };
-        if std::mem::take(&mut road.needs_init) {
+        let rendition = road.rendition();
+        if road.needs_init {
             let init = init::init(&muxed).map_err(in_error)?;
-            gst::info!(
-                CAT,
-                imp = self,
-                "Init section: {} {:?}",
-                init.codec,
-                init.resolution
-            );
-            (road.orders.publish)(Publication::Init(InitSection {
-                bytes: init.bytes,
-                codec: init.codec,
-                resolution: Some(init.resolution),
-            }));
+            gst::info!(CAT, imp = self, "Init section: {:?}", init.description);
+            road.publish(Publication::Init(
+                rendition,
+                InitSection {
+                    bytes: init.bytes,
+                    codec: init.description.codec,
+                    resolution: init.description.resolution,
+                    frame_rate: road.format.as_ref().and_then(Format::frame_rate),
+                    channels: init.description.channels,
+                },
+            ));
+            road.needs_init = false;
         }
         let bytes = moof::part(&muxed, cut, road.parts + 1).map_err(in_error)?;
         road.parts += 1;
-        if cut.is_discontinuity {
-            // Another line of time; the pipeline's base time may be another one, too (after a seek).
-            road.mapping = None;
-        }
-        let dated_until = road.dated_until;
-        let mapping = *road
-            .mapping
-            .get_or_insert_with(|| self.mapping(cut, dated_until));
+        let mapping = self.mapping(road, cut);
         let date = mapping.unix(cut.date);
         road.dated_until = Some(date + cut.duration.nanos());
         gst::log!(
@@ -246,27 +376,36 @@ impl Feeder {
             cut.duration,
             bytes.len()
         );
-        (road.orders.publish)(Publication::Part(NewPart {
-            bytes,
-            duration: cut.duration,
-            is_independent: cut.is_independent(),
-            captured: mapping.unix(cut.captured),
-            program_date_time: date,
-            is_discontinuity: cut.is_discontinuity,
-        }));
+        road.publish(Publication::Part(
+            rendition,
+            NewPart {
+                bytes,
+                duration: cut.duration,
+                is_independent: cut.is_independent(),
+                captured: mapping.unix(cut.captured),
+                program_date_time: date,
+                is_discontinuity: cut.is_discontinuity,
+            },
+        ));
         // After publishing: nobody waits for this.
         self.reset(&line)
     }
 
-    /// How running time becomes Unix time from this cut on. Dates do not go back over a jump (rule PL-33).
-    fn mapping(&self, cut: &Cut, dated_until: Option<UnixTime>) -> ClockMapping {
-        let mapping = clock::mapping(self.obj().upcast_ref(), cut.captured);
-        match dated_until {
-            Some(until) if until - mapping.unix(cut.date) > LONGEST_DATE_OVERLAP => {
+    /// How running time becomes Unix time on the line of this cut: the same for all tracks. The clocks are read again on
+    /// each new line, whose base time may be another one (after a seek); dates do not go back over a jump (rule PL-33).
+    fn mapping(&self, road: &Road, cut: &Cut) -> ClockMapping {
+        let ensemble = &road.orders.ensemble;
+        if let Some(mapping) = ensemble.mapping(cut.zero) {
+            return mapping;
+        }
+        let sampled = clock::mapping(self.obj().upcast_ref(), cut.captured);
+        let sampled = match road.dated_until {
+            Some(until) if until - sampled.unix(cut.date) > LONGEST_DATE_OVERLAP => {
                 ClockMapping::new(cut.date, until.max(clock::unix_now()))
             }
-            _ => mapping,
-        }
+            _ => sampled,
+        };
+        ensemble.fix_mapping(cut.zero, sampled)
     }
 
     fn end_segment(&self, road: &mut Road, end: SegmentEnd) {
@@ -275,7 +414,14 @@ impl Feeder {
         let tolerated_halves = if end.constants.is_some() { 6 } else { 3 };
         let is_late = end.cause == SegmentEndCause::KeyFrame
             && end.duration.nanos().0 * 2 > road.orders.segment_duration.0 * tolerated_halves;
-        if (is_late || end.cause == SegmentEndCause::NoKeyFrame) && !road.has_warned_of_key_frames {
+        let is_video = road
+            .format
+            .as_ref()
+            .is_some_and(|format| !format.is_audio());
+        if is_video
+            && (is_late || end.cause == SegmentEndCause::NoKeyFrame)
+            && !road.has_warned_of_key_frames
+        {
             road.has_warned_of_key_frames = true;
             let reason = if road.orders.send_keyframe_requests {
                 "the encoder does not follow the requests for one"
@@ -286,15 +432,22 @@ impl Feeder {
                 self,
                 gst::StreamError::Format,
                 (
-                    "A segment of {:.3} s where {:.3} s are wanted: no key frame came in time on the video pad; {reason}",
+                    "A segment of {:.3} s where {:.3} s are wanted: no key frame came in time on the {} pad; {reason}",
                     end.duration.as_seconds(),
-                    road.orders.segment_duration.as_seconds()
+                    road.orders.segment_duration.as_seconds(),
+                    road.orders.pad
                 )
             );
         }
-        (road.orders.publish)(Publication::SegmentEnd {
-            constants: end.constants,
-        });
+        if let Some(constants) = end.constants {
+            let track = road.orders.track;
+            road.orders.ensemble.change(|conductor| {
+                if conductor.leads(track) {
+                    conductor.fix_target_duration(constants.target_duration);
+                }
+            });
+        }
+        road.publish(Publication::SegmentEnd(road.rendition(), end.constants));
     }
 
     fn request_key_frame(&self, road: &Road, at: Option<RunningTime>) {
@@ -310,18 +463,15 @@ impl Feeder {
         self.sinkpad.push_event(event.build());
     }
 
-    pub(super) fn take_caps(&self, road: &mut Road, caps: &gst::CapsRef) -> bool {
-        let format = match Format::from_caps(caps) {
-            Ok(format) => format,
-            Err(reason) => {
-                gst::element_imp_error!(
-                    self,
-                    gst::StreamError::WrongType,
-                    ("The video pad cannot take {caps}: {reason}")
-                );
-                return false;
-            }
-        };
+    fn take_caps(&self, road: &mut Road, caps: &gst::CapsRef) -> Result<(), gst::FlowError> {
+        let format = Format::from_caps(caps).map_err(|reason| {
+            gst::element_imp_error!(
+                self,
+                gst::StreamError::WrongType,
+                ("The {} pad cannot take {caps}: {reason}", road.orders.pad)
+            );
+            gst::FlowError::NotNegotiated
+        })?;
         let is_change = road
             .format
             .as_ref()
@@ -330,17 +480,15 @@ impl Feeder {
         if is_change && let Some(segmenter) = &mut road.segmenter {
             gst::info!(CAT, imp = self, "The format changes to {caps}");
             let steps = segmenter.interrupt();
-            if self.carry_out(road, steps, None).is_err() {
-                return false;
-            }
+            self.carry_out(road, steps, None)?;
             road.needs_init = true;
         }
         road.format = Some(format);
-        true
+        Ok(())
     }
 
     /// After a flush time may go on anywhere, even close by: what comes is another line.
-    pub(super) fn interrupt(&self, road: &mut Road) -> Result<(), gst::FlowError> {
+    fn interrupt(&self, road: &mut Road) -> Result<(), gst::FlowError> {
         road.segment = None;
         let Some(segmenter) = &mut road.segmenter else {
             return Ok(());
@@ -349,14 +497,26 @@ impl Feeder {
         self.carry_out(road, steps, None)
     }
 
-    pub(super) fn finish(&self, road: &mut Road) -> Result<(), gst::FlowError> {
-        if let Some(segmenter) = &mut road.segmenter {
-            let steps = segmenter.finish();
-            self.carry_out(road, steps, None)?;
-        }
+    fn finish(&self, road: &mut Road) -> Result<(), gst::FlowError> {
+        let finished = match &mut road.segmenter {
+            Some(segmenter) => {
+                let steps = segmenter.finish();
+                self.carry_out(road, steps, None)
+            }
+            None => Ok(()),
+        };
         gst::info!(CAT, imp = self, "End of stream after {} parts", road.parts);
-        (road.orders.publish)(Publication::EndOfStream);
-        Ok(())
+        let track = road.orders.track;
+        let is_over = road.orders.ensemble.change(|conductor| {
+            conductor.end(track);
+            conductor.is_over()
+        });
+        road.publish(if is_over {
+            Publication::EndOfStream
+        } else {
+            Publication::EndOfRendition(road.rendition())
+        });
+        finished
     }
 }
 
@@ -367,6 +527,6 @@ fn clock_time(span: Nanos) -> Option<gst::ClockTime> {
 }
 
 /// Counts one more and answers how many there are now.
-fn count(counter: &AtomicU64) -> u64 {
+pub(super) fn count(counter: &AtomicU64) -> u64 {
     counter.fetch_add(1, Ordering::Relaxed) + 1
 }

@@ -2,6 +2,8 @@
 //!
 //! Belongs here: one struct and its ParamSpecs. Does not: what is true while running (`imp`).
 
+use std::time::Duration;
+
 use gst::{glib, prelude::*};
 
 use crate::time::Nanos;
@@ -14,6 +16,8 @@ const DEFAULT_PART_DURATION: u32 = 200;
 const DEFAULT_PART_HOLD_BACK: f64 = 3.0;
 const DEFAULT_PLAYLIST_LENGTH: u32 = 6;
 const DEFAULT_MAX_FILES: u32 = 20;
+/// Milliseconds.
+const DEFAULT_TRACK_TIMEOUT: u32 = 3000;
 const DEFAULT_CORS_ORIGIN: &str = "*";
 
 /// The writable properties.
@@ -31,6 +35,8 @@ pub(super) struct Settings {
     pub(super) max_files: u32,
     pub(super) send_keyframe_requests: bool,
     pub(super) sync: bool,
+    /// Milliseconds.
+    track_timeout: u32,
     pub(super) public_url: Option<String>,
     pub(super) cors_origin: String,
     /// 0: as many as the descriptor limit allows.
@@ -51,6 +57,7 @@ impl Default for Settings {
             max_files: DEFAULT_MAX_FILES,
             send_keyframe_requests: true,
             sync: false,
+            track_timeout: DEFAULT_TRACK_TIMEOUT,
             public_url: None,
             cors_origin: DEFAULT_CORS_ORIGIN.to_owned(),
             max_connections: 0,
@@ -66,6 +73,10 @@ impl Settings {
 
     pub(super) fn part_duration(&self) -> Nanos {
         Nanos::from_millis(i64::from(self.part_duration))
+    }
+
+    pub(super) fn track_timeout(&self) -> Duration {
+        Duration::from_millis(u64::from(self.track_timeout))
     }
 
     /// What of the settings makes no sense, in a sentence for the user.
@@ -121,6 +132,7 @@ impl Settings {
             "max-files" => self.max_files.to_value(),
             "send-keyframe-requests" => self.send_keyframe_requests.to_value(),
             "sync" => self.sync.to_value(),
+            "track-timeout" => self.track_timeout.to_value(),
             "public-url" => self.public_url.to_value(),
             "cors-origin" => self.cors_origin.to_value(),
             "max-connections" => self.max_connections.to_value(),
@@ -147,6 +159,7 @@ impl Settings {
             "max-files" => self.max_files = number(),
             "send-keyframe-requests" => self.send_keyframe_requests = claim(),
             "sync" => self.sync = claim(),
+            "track-timeout" => self.track_timeout = number(),
             "public-url" => self.public_url = text().filter(|base| !base.is_empty()),
             "cors-origin" => self.cors_origin = text().unwrap_or_default(),
             "max-connections" => self.max_connections = number(),
@@ -235,6 +248,13 @@ pub(super) fn properties() -> Vec<glib::ParamSpec> {
             .nick("Sync")
             .blurb("Pace the input by the pipeline clock; for timestamped files, not for live sources; read when leaving READY")
             .default_value(false)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("track-timeout")
+            .nick("Track timeout")
+            .blurb("How long the start waits for a linked track that stays silent, in milliseconds; then the others begin without it; read when leaving READY")
+            .maximum(600_000)
+            .default_value(DEFAULT_TRACK_TIMEOUT)
             .mutable_ready()
             .build(),
         glib::ParamSpecString::builder("public-url")

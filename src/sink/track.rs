@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use gst::{glib, prelude::*};
 
 use super::{collector::Collector, feeder::Feeder, muxing::RUN_START};
+use crate::origin::media::RenditionKind;
 use crate::time::{NANOS_PER_SECOND, Nanos};
 
 /// The muxer all of this is about. Part of GStreamer's isomp4 plugin, in gst-plugins-good.
@@ -33,7 +34,7 @@ pub(super) struct Track {
 
 impl Track {
     /// Builds the line inside `bin`.
-    pub(super) fn build(bin: &gst::Bin) -> Result<Self, glib::BoolError> {
+    pub(super) fn build(bin: &gst::Bin, kind: RenditionKind) -> Result<Self, glib::BoolError> {
         let pacer = gst::ElementFactory::make("clocksync")
             .property("sync", false)
             .build()?;
@@ -44,8 +45,8 @@ impl Track {
             .property("latency", MUXER_QUEUE.0 as u64)
             .build()?;
         let mux_pad = mux
-            .request_pad_simple("video_%u")
-            .ok_or_else(|| glib::bool_error!("{MUXER} has no video pad"))?;
+            .request_pad_simple(&format!("{}_%u", kind.as_str()))
+            .ok_or_else(|| glib::bool_error!("{MUXER} has no {} pad", kind.as_str()))?;
         mux.set_locked_state(true);
         let feeder = Feeder::new();
         let collector = Collector::new(feeder.sinkpad());
