@@ -378,16 +378,24 @@ fn reply(content: Content, content_type: &'static str, caching: Caching) -> Deci
 mod tests {
     use super::*;
     use crate::delivery::Routes;
-    use crate::origin::fixture::{CONSTANTS, SETTINGS, Stream, part_bytes, renditions, run, ticks};
+    use crate::origin::fixture::{
+        AUDIO, CONSTANTS, Presentation, SETTINGS, Stream, VIDEO, part_bytes, renditions, run, ticks,
+    };
+    use crate::origin::media::Publication;
+    use crate::origin::rendition::Renditions;
 
     fn ask(stream: &Stream, path: &str, waited: Nanos) -> Decision {
-        let routes = Routes::new("live.m3u8".to_owned(), run(), &renditions());
+        ask_of(&stream.origin, &renditions(), path, waited)
+    }
+
+    fn ask_of(origin: &Origin, renditions: &Renditions, path: &str, waited: Nanos) -> Decision {
+        let routes = Routes::new("live.m3u8".to_owned(), run(), renditions);
         let (path, query) = match path.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (path, None),
         };
         match Request::parse("GET", path, query, &routes) {
-            Ok(request) => decide(&request, &stream.origin, waited),
+            Ok(request) => decide(&request, origin, waited),
             Err(refusal) => Decision::Refuse(refusal),
         }
     }
@@ -412,6 +420,147 @@ mod tests {
     fn check(stream: &Stream, table: &[(&str, &str)]) {
         for (path, expected) in table {
             assert_eq!(word(&ask(stream, path, Nanos(0))), *expected, "{path}");
+        }
+    }
+
+    fn check_all(presentation: &Presentation, table: &[(&str, &str)]) {
+        for (path, expected) in table {
+            let decision = ask_of(
+                &presentation.origin,
+                &presentation.renditions,
+                path,
+                Nanos(0),
+            );
+            assert_eq!(word(&decision), *expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn nobody_sees_a_playlist_before_the_presentation_is_live() {
+        let mut presentation = Presentation::of_video_and_audio();
+        presentation.segment(VIDEO);
+        presentation.part(AUDIO);
+        check_all(
+            &presentation,
+            &[
+                ("/live.m3u8", "wait 10000"),
+                ("/live.m3u8?_HLS_msn=x", "wait 10000"),
+                ("/live_video.m3u8", "wait 10000"),
+                ("/live_video.m3u8?_HLS_msn=0", "wait 10000"),
+                ("/live_audio.m3u8", "wait 10000"),
+                ("/live_subtitles.m3u8", "404"),
+                ("/run/audio_part_00000.m4s", "<part 0>"),
+                // No hint of it is out.
+                ("/run/audio_part_00001.m4s", "404"),
+                ("/run/part_00005.m4s", "404"),
+            ],
+        );
+        let late = ask_of(
+            &presentation.origin,
+            &presentation.renditions,
+            "/live.m3u8",
+            Nanos::from_seconds(10),
+        );
+        assert_eq!(word(&late), "503");
+
+        presentation.publish(Publication::Absent(AUDIO));
+        check_all(
+            &presentation,
+            &[
+                ("/live.m3u8", "multivariant"),
+                ("/live_video.m3u8", "playlist"),
+                ("/live_audio.m3u8", "wait 10000"),
+            ],
+        );
+        presentation.end_segment(AUDIO);
+        check_all(&presentation, &[("/live_audio.m3u8", "playlist 1")]);
+
+        let mut presentation = Presentation::of_video_and_audio();
+        presentation.part(AUDIO);
+        presentation.publish(Publication::EndOfRendition(AUDIO));
+        check_all(
+            &presentation,
+            &[("/live.m3u8", "wait 10000"), ("/live_audio.m3u8", "404")],
+        );
+        presentation.publish(Publication::EndOfStream);
+        check_all(
+            &presentation,
+            &[("/live.m3u8", "404"), ("/live_video.m3u8", "404")],
+        );
+    }
+
+    #[test]
+    fn each_rendition_blocks_for_itself() {
+        let mut presentation = Presentation::of_video_and_audio().with_segments(3);
+        // Video is at (3, 1), audio at (2, 5).
+        presentation.part(VIDEO);
+        presentation.part(VIDEO);
+        check_all(
+            &presentation,
+            &[
+                ("/live_video.m3u8?_HLS_msn=3&_HLS_part=1", "playlist"),
+                ("/live_video.m3u8?_HLS_msn=3&_HLS_part=2", "wait 3000"),
+                ("/live_audio.m3u8?_HLS_msn=3&_HLS_part=0", "wait 3000"),
+                ("/live_audio.m3u8?_HLS_msn=2&_HLS_part=6", "wait 3000"),
+                ("/live_audio.m3u8?_HLS_msn=2", "playlist 1"),
+                ("/live_audio.m3u8?_HLS_msn=5", "400"),
+                // DD-08: three seconds of 0.192 s are sixteen parts.
+                ("/live_audio.m3u8?_HLS_msn=3&_HLS_part=15", "wait 3000"),
+                ("/live_audio.m3u8?_HLS_msn=3&_HLS_part=16", "400"),
+                ("/live_video.m3u8?_HLS_msn=3&_HLS_part=17", "400"),
+                // MR-01, MR-07: each has a hint of its own.
+                ("/run/part_00017.m4s", "wait 3000"),
+                ("/run/part_00018.m4s", "404"),
+                ("/run/audio_part_00018.m4s", "wait 3000"),
+                ("/run/audio_part_00019.m4s", "404"),
+                ("/run/audio_init.mp4", "<audio init>"),
+            ],
+        );
+        // The end of one releases those who wait for it, and nobody else.
+        presentation.publish(Publication::EndOfRendition(AUDIO));
+        check_all(
+            &presentation,
+            &[
+                ("/live.m3u8", "multivariant"),
+                ("/live_audio.m3u8?_HLS_msn=900", "playlist 1"),
+                ("/run/audio_part_00018.m4s", "404"),
+                ("/live_video.m3u8?_HLS_msn=3&_HLS_part=2", "wait 3000"),
+                ("/run/part_00017.m4s", "wait 3000"),
+            ],
+        );
+    }
+
+    #[test]
+    fn media_says_what_it_is() {
+        let presentation = Presentation::of_video_and_audio().with_segments(1);
+        for (path, expected) in [
+            ("/live.m3u8", "application/vnd.apple.mpegurl no-cache"),
+            ("/live_audio.m3u8", "application/vnd.apple.mpegurl no-cache"),
+            (
+                "/run/init.mp4",
+                "video/mp4 public, max-age=86400, immutable",
+            ),
+            (
+                "/run/audio_init.mp4",
+                "audio/mp4 public, max-age=86400, immutable",
+            ),
+            (
+                "/run/audio_segment_00000.m4s",
+                "audio/mp4 public, max-age=60, immutable",
+            ),
+            (
+                "/run/audio_part_00003.m4s",
+                "audio/mp4 public, max-age=60, immutable",
+            ),
+        ] {
+            let (origin, renditions) = (&presentation.origin, &presentation.renditions);
+            match ask_of(origin, renditions, path, Nanos(0)) {
+                Decision::Reply(reply) => {
+                    let found = format!("{} {}", reply.content_type, reply.caching.header());
+                    assert_eq!(found, expected, "{path}");
+                }
+                other => panic!("{path}: {other:?}"),
+            }
         }
     }
 

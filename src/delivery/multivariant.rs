@@ -206,3 +206,229 @@ fn frame_rate((numerator, denominator): (u32, u32)) -> Option<String> {
     let thousandths = (numerator * 1000 + denominator / 2).checked_div(denominator)?;
     (thousandths > 0).then(|| format!("{}.{:03}", thousandths / 1000, thousandths % 1000))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::origin::fixture::{
+        AUDIO, Presentation, VIDEO, audio, audio_init, run, video, video_init,
+    };
+    use crate::origin::media::{Publication, RenditionSettings};
+
+    /// The playlist, read back by a reader that is not ours.
+    fn text(presentation: &Presentation) -> String {
+        let routes = Routes::new("live.m3u8".to_owned(), run(), &presentation.renditions);
+        let bytes = render(&presentation.origin, &routes).expect("there is a playlist");
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let (rest, playlist) = m3u8_rs::parse_master_playlist(text.as_bytes()).unwrap();
+        assert!(rest.is_empty(), "{rest:?}");
+        let uris = text.lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(playlist.variants.len(), uris, "{text}");
+        let media = text.matches("#EXT-X-MEDIA:").count();
+        assert_eq!(playlist.alternatives.len(), media, "{text}");
+        let defaults = playlist.alternatives.iter().filter(|media| media.default);
+        assert_eq!(defaults.count(), media.min(1), "{text}");
+        for variant in &playlist.variants {
+            assert!(
+                variant.average_bandwidth.unwrap() <= variant.bandwidth,
+                "{text}"
+            );
+        }
+        text
+    }
+
+    /// What stands behind an attribute of the first variant.
+    fn attribute(text: &str, name: &str) -> String {
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("#EXT-X-STREAM-INF"))
+            .unwrap();
+        let value = line.split_once(&format!("{name}=")).unwrap().1;
+        match value.strip_prefix('"') {
+            Some(quoted) => quoted.split('"').next().unwrap().to_owned(),
+            None => value.split(',').next().unwrap().to_owned(),
+        }
+    }
+
+    fn language(settings: RenditionSettings, label: &str, tag: &str) -> RenditionSettings {
+        RenditionSettings {
+            label: label.to_owned(),
+            language: Some(tag.to_owned()),
+            ..settings
+        }
+    }
+
+    #[test]
+    fn there_is_none_before_all_have_a_segment() {
+        let mut presentation = Presentation::of_video_and_audio();
+        presentation.segment(VIDEO);
+        let routes = Routes::new("live.m3u8".to_owned(), run(), &presentation.renditions);
+        assert_eq!(render(&presentation.origin, &routes), None);
+    }
+
+    #[test]
+    fn video_and_audio() {
+        let presentation = Presentation::of_video_and_audio().with_segments(2);
+        assert_eq!(
+            text(&presentation),
+            "\
+#EXTM3U
+#EXT-X-VERSION:4
+# run run
+#EXT-X-MEDIA:TYPE=AUDIO,NAME=\"audio\",GROUP-ID=\"audio\",URI=\"live_audio.m3u8\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\"
+#EXT-X-STREAM-INF:BANDWIDTH=719,AVERAGE-BANDWIDTH=711,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=30.000,AUDIO=\"audio\"
+live_video.m3u8
+"
+        );
+    }
+
+    #[test]
+    fn a_ladder_in_two_languages() {
+        let mut presentation = Presentation::new(vec![
+            video("video"),
+            language(audio("audio"), "English", "en"),
+            video("video_1"),
+            RenditionSettings {
+                is_default: true,
+                ..language(audio("audio_1"), "Deutsch", "de")
+            },
+            language(audio("audio_2"), "Deutsch", "de"),
+        ]);
+        let small = InitSection {
+            codec: "avc1.42c01e".to_owned(),
+            resolution: Some((640, 360)),
+            frame_rate: Some((15_000, 1001)),
+            ..video_init("<small>")
+        };
+        let opus = InitSection {
+            codec: "opus".to_owned(),
+            channels: Some(6),
+            ..audio_init("<opus>")
+        };
+        presentation.publish(Publication::Init(RenditionId(2), small));
+        presentation.publish(Publication::Init(RenditionId(4), opus));
+        assert_eq!(
+            text(&presentation.with_segments(1)),
+            "\
+#EXTM3U
+#EXT-X-VERSION:4
+# run run
+#EXT-X-MEDIA:TYPE=AUDIO,NAME=\"English\",GROUP-ID=\"audio\",URI=\"live_audio.m3u8\",LANGUAGE=\"en\",AUTOSELECT=YES,CHANNELS=\"2\"
+#EXT-X-MEDIA:TYPE=AUDIO,NAME=\"Deutsch\",GROUP-ID=\"audio\",URI=\"live_audio_1.m3u8\",LANGUAGE=\"de\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\"
+#EXT-X-MEDIA:TYPE=AUDIO,NAME=\"Deutsch (audio_2)\",GROUP-ID=\"audio\",URI=\"live_audio_2.m3u8\",LANGUAGE=\"de\",CHANNELS=\"6\"
+#EXT-X-STREAM-INF:BANDWIDTH=703,AVERAGE-BANDWIDTH=703,CODECS=\"avc1.64001f,mp4a.40.2,opus\",RESOLUTION=1280x720,FRAME-RATE=30.000,AUDIO=\"audio\"
+live_video.m3u8
+#EXT-X-STREAM-INF:BANDWIDTH=703,AVERAGE-BANDWIDTH=703,CODECS=\"avc1.42c01e,mp4a.40.2,opus\",RESOLUTION=640x360,FRAME-RATE=14.985,AUDIO=\"audio\"
+live_video_1.m3u8
+"
+        );
+    }
+
+    #[test]
+    fn videos_alone_need_no_group() {
+        let presentation = Presentation::new(vec![video("video"), video("video_1")]);
+        assert_eq!(
+            text(&presentation.with_segments(1)),
+            "\
+#EXTM3U
+# run run
+#EXT-X-STREAM-INF:BANDWIDTH=320,AVERAGE-BANDWIDTH=320,CODECS=\"avc1.64001f\",RESOLUTION=1280x720,FRAME-RATE=30.000
+live_video.m3u8
+#EXT-X-STREAM-INF:BANDWIDTH=320,AVERAGE-BANDWIDTH=320,CODECS=\"avc1.64001f\",RESOLUTION=1280x720,FRAME-RATE=30.000
+live_video_1.m3u8
+"
+        );
+    }
+
+    #[test]
+    fn audio_alone() {
+        let presentation = Presentation::new(vec![
+            language(audio("audio"), "English", "en"),
+            language(audio("audio_1"), "Deutsch", "de"),
+        ]);
+        assert_eq!(
+            text(&presentation.with_segments(1)),
+            "\
+#EXTM3U
+#EXT-X-VERSION:4
+# run run
+#EXT-X-MEDIA:TYPE=AUDIO,NAME=\"English\",GROUP-ID=\"audio\",URI=\"live_audio.m3u8\",LANGUAGE=\"en\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\"
+#EXT-X-MEDIA:TYPE=AUDIO,NAME=\"Deutsch\",GROUP-ID=\"audio\",URI=\"live_audio_1.m3u8\",LANGUAGE=\"de\",AUTOSELECT=YES,CHANNELS=\"2\"
+#EXT-X-STREAM-INF:BANDWIDTH=383,AVERAGE-BANDWIDTH=383,CODECS=\"mp4a.40.2\",AUDIO=\"audio\"
+live_audio.m3u8
+"
+        );
+    }
+
+    #[test]
+    fn what_has_not_come_and_what_is_over_is_not_offered() {
+        let mut presentation = Presentation::of_video_and_audio();
+        presentation.publish(Publication::Absent(AUDIO));
+        presentation.segment(VIDEO);
+        let alone = text(&presentation);
+        assert!(!alone.contains("audio"), "{alone}");
+        assert_eq!(attribute(&alone, "CODECS"), "avc1.64001f");
+
+        presentation.segment(AUDIO);
+        let joined = text(&presentation);
+        assert!(joined.contains("live_audio.m3u8"), "{joined}");
+
+        presentation.publish(Publication::EndOfRendition(AUDIO));
+        assert_eq!(text(&presentation), alone);
+
+        presentation.publish(Publication::EndOfRendition(VIDEO));
+        assert_eq!(text(&presentation), joined, "all is over");
+    }
+
+    #[test]
+    fn with_no_video_going_on_the_audio_is_the_variant() {
+        let mut presentation = Presentation::of_video_and_audio().with_segments(1);
+        presentation.publish(Publication::EndOfRendition(VIDEO));
+        assert_eq!(
+            text(&presentation),
+            "\
+#EXTM3U
+# run run
+#EXT-X-STREAM-INF:BANDWIDTH=383,AVERAGE-BANDWIDTH=383,CODECS=\"mp4a.40.2\"
+live_audio.m3u8
+"
+        );
+    }
+
+    #[test]
+    fn the_bandwidth_is_never_under_what_was_seen() {
+        let mut presentation = Presentation::of_video_and_audio();
+        let mut last = 0;
+        for _ in 0..12 {
+            presentation = presentation.with_segments(1);
+            let bandwidth = attribute(&text(&presentation), "BANDWIDTH")
+                .parse()
+                .unwrap();
+            assert!(bandwidth >= last);
+            last = bandwidth;
+            let rate = |id| {
+                let segments = presentation.window(id).kept();
+                let rates = segments
+                    .map(|segment| segment.size() as f64 * 8.0 / segment.duration.as_seconds());
+                rates.fold(0.0, f64::max)
+            };
+            assert!(bandwidth as f64 >= rate(VIDEO) + rate(AUDIO));
+        }
+    }
+
+    #[test]
+    fn frame_rates_have_three_decimals() {
+        for (rate, expected) in [
+            ((30, 1), Some("30.000")),
+            ((30_000, 1001), Some("29.970")),
+            ((24_000, 1001), Some("23.976")),
+            ((60_000, 1001), Some("59.940")),
+            ((1, 3), Some("0.333")),
+            ((1, 0), None),
+            ((0, 1), None),
+            ((1, 10_000), None),
+        ] {
+            assert_eq!(frame_rate(rate).as_deref(), expected, "{rate:?}");
+        }
+    }
+}

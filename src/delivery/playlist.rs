@@ -303,10 +303,12 @@ fn civil_date(days: i64) -> (i64, u8, u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::{Content, Decision, Reply, Request, Routes, decide};
+    use crate::delivery::{Content, Decision, Request, decide, multivariant};
     use crate::origin::fixture::{
-        CONSTANTS, PART, SETTINGS, START, Stream, init, renditions, run, ticks,
+        AUDIO, CONSTANTS, PART, Presentation, SETTINGS, START, Stream, VIDEO, audio, init,
+        renditions, run, ticks, video, video_init,
     };
+    use crate::origin::media::{Msn, Publication};
     use crate::time::Nanos;
     use proptest::prelude::*;
 
@@ -317,6 +319,14 @@ mod tests {
 
     fn routes() -> Routes {
         Routes::new("live.m3u8".to_owned(), run(), &renditions())
+    }
+
+    fn text_of(presentation: &Presentation, id: RenditionId) -> String {
+        let routes = Routes::new("live.m3u8".to_owned(), run(), &presentation.renditions);
+        let bytes = render(&presentation.origin, id, &routes, &STYLE).expect("there is a playlist");
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        read_back(&text);
+        text
     }
 
     fn text(stream: &Stream, style: &PlaylistStyle) -> String {
@@ -498,6 +508,144 @@ run/segment_00001.m4s
     }
 
     #[test]
+    fn video_with_audio_beside_it() {
+        let mut presentation = Presentation::of_video_and_audio().with_segments(1);
+        presentation.part(AUDIO);
+        assert_eq!(
+            text_of(&presentation, VIDEO),
+            "\
+#EXTM3U
+#EXT-X-VERSION:6
+#EXT-X-TARGETDURATION:1
+#EXT-X-SERVER-CONTROL:PART-HOLD-BACK=0.6,CAN-BLOCK-RELOAD=YES
+#EXT-X-PART-INF:PART-TARGET=0.2
+#EXT-X-MEDIA-SEQUENCE:0
+#EXT-X-MAP:URI=\"run/init.mp4\"
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:00.000Z
+#EXT-X-PART:URI=\"run/part_00000.m4s\",DURATION=0.2,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/part_00001.m4s\",DURATION=0.2
+#EXT-X-PART:URI=\"run/part_00002.m4s\",DURATION=0.2
+#EXT-X-PART:URI=\"run/part_00003.m4s\",DURATION=0.2
+#EXT-X-PART:URI=\"run/part_00004.m4s\",DURATION=0.2
+#EXTINF:1.00000,
+run/segment_00000.m4s
+#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"run/part_00005.m4s\"
+#EXT-X-RENDITION-REPORT:URI=\"live_audio.m3u8\",LAST-MSN=1,LAST-PART=0
+"
+        );
+    }
+
+    #[test]
+    fn audio_with_two_videos_beside_it() {
+        let mut presentation =
+            Presentation::new(vec![video("video"), audio("audio"), video("video_1")])
+                .with_segments(1);
+        presentation.part(VIDEO);
+        presentation.part(VIDEO);
+        assert_eq!(
+            text_of(&presentation, AUDIO),
+            "\
+#EXTM3U
+#EXT-X-VERSION:6
+#EXT-X-TARGETDURATION:1
+#EXT-X-SERVER-CONTROL:PART-HOLD-BACK=0.6,CAN-BLOCK-RELOAD=YES
+#EXT-X-PART-INF:PART-TARGET=0.192
+#EXT-X-MEDIA-SEQUENCE:0
+#EXT-X-MAP:URI=\"run/audio_init.mp4\"
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:00.000Z
+#EXT-X-PART:URI=\"run/audio_part_00000.m4s\",DURATION=0.192,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/audio_part_00001.m4s\",DURATION=0.192,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/audio_part_00002.m4s\",DURATION=0.192,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/audio_part_00003.m4s\",DURATION=0.192,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/audio_part_00004.m4s\",DURATION=0.192,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/audio_part_00005.m4s\",DURATION=0.04267,INDEPENDENT=YES
+#EXTINF:1.00267,
+run/audio_segment_00000.m4s
+#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"run/audio_part_00006.m4s\"
+#EXT-X-RENDITION-REPORT:URI=\"live_video.m3u8\",LAST-MSN=1,LAST-PART=1
+#EXT-X-RENDITION-REPORT:URI=\"live_video_1.m3u8\",LAST-MSN=0,LAST-PART=4
+"
+        );
+    }
+
+    #[test]
+    fn a_rendition_that_joins_begins_where_the_others_are() {
+        let mut presentation = Presentation::of_video_and_audio();
+        presentation.publish(Publication::Absent(AUDIO));
+        presentation.segment(VIDEO);
+        let before = text_of(&presentation, VIDEO);
+        assert!(!before.contains("RENDITION-REPORT"), "{before}");
+        presentation.track(VIDEO).discontinuity();
+        for _ in 0..6 {
+            presentation.segment(VIDEO);
+        }
+        presentation.publish(Publication::Start(AUDIO, Msn(6)));
+        presentation.segment(AUDIO);
+        let text = text_of(&presentation, AUDIO);
+        assert!(
+            text.contains("#EXT-X-MEDIA-SEQUENCE:6\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n#EXT-X-MAP"),
+            "{text}"
+        );
+        let video = text_of(&presentation, VIDEO);
+        assert!(
+            video.ends_with("URI=\"live_audio.m3u8\",LAST-MSN=6,LAST-PART=5\n"),
+            "{video}"
+        );
+    }
+
+    #[test]
+    fn an_ended_rendition_reports_nothing_and_is_reported() {
+        let mut presentation = Presentation::of_video_and_audio().with_segments(2);
+        presentation.publish(Publication::EndOfRendition(AUDIO));
+        presentation.part(VIDEO);
+        let audio = text_of(&presentation, AUDIO);
+        assert!(
+            audio.ends_with("run/audio_segment_00001.m4s\n#EXT-X-ENDLIST\n"),
+            "{audio}"
+        );
+        let video = text_of(&presentation, VIDEO);
+        assert!(
+            video.ends_with("URI=\"live_audio.m3u8\",LAST-MSN=1,LAST-PART=5\n"),
+            "{video}"
+        );
+    }
+
+    #[test]
+    fn a_report_names_no_part_where_none_is_listed() {
+        let mut presentation = Presentation::of_video_and_audio();
+        presentation.track(AUDIO).constants.first_segment_has_parts = false;
+        let mut presentation = presentation.with_segments(1);
+        let text = text_of(&presentation, VIDEO);
+        assert!(
+            text.ends_with("URI=\"live_audio.m3u8\",LAST-MSN=0\n"),
+            "{text}"
+        );
+        presentation.part(AUDIO);
+        let text = text_of(&presentation, VIDEO);
+        assert!(text.ends_with("LAST-MSN=1,LAST-PART=0\n"), "{text}");
+    }
+
+    #[test]
+    fn reports_stay_relative_under_a_public_url() {
+        let presentation = Presentation::of_video_and_audio().with_segments(1);
+        let routes = Routes::new("a b.m3u8".to_owned(), run(), &presentation.renditions);
+        let style = PlaylistStyle {
+            base: BaseUrl::new("https://cdn.example/"),
+            ..STYLE
+        };
+        let bytes = render(&presentation.origin, AUDIO, &routes, &style).unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        assert!(
+            text.contains("#EXT-X-MAP:URI=\"https://cdn.example/run/audio_init.mp4\""),
+            "{text}"
+        );
+        assert!(
+            text.contains("#EXT-X-RENDITION-REPORT:URI=\"a%20b_video.m3u8\""),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn parts_of_the_first_segment_may_have_to_be_left_out() {
         let mut stream = Stream::new(
             SETTINGS,
@@ -594,6 +742,10 @@ run/segment_00000.m4s
         ] {
             assert_eq!(part_hold_back(20_000, 20_000, factor), expected, "{factor}");
         }
+        // Shorter parts than others have, and longer ones that came late.
+        assert_eq!(part_hold_back(19_200, 20_000, 3.0), 0.6);
+        assert_eq!(part_hold_back(25_000, 20_000, 3.0), 0.6);
+        assert_eq!(part_hold_back(40_000, 20_000, 3.0), 0.8);
     }
 
     #[test]
@@ -650,25 +802,142 @@ run/segment_00000.m4s
                 stream.segment(parts);
             }
             stream.parts(open_parts);
-            let text = text(&stream, &STYLE);
-            for line in text.lines() {
-                let uri = match line.split_once("URI=\"") {
-                    Some((_, rest)) => rest.split('"').next().unwrap(),
-                    None if line.starts_with('#') => continue,
-                    None => line,
+            for line in text(&stream, &STYLE).lines() {
+                check_answerable(line, &stream.origin, &routes)?;
+            }
+        }
+
+        /// The same of several renditions, each at its own pace: of the multivariant playlist and whatever it leads to.
+        /// And PL-30: each report says what the playlist it is about says at that moment.
+        #[test]
+        fn every_uri_of_a_presentation_is_answerable_and_every_report_true(
+            steps in prop::collection::vec((0..4_usize, 0..10_u8), 1..60),
+        ) {
+            let settings = vec![video("video"), audio("audio"), video("video_1"), audio("audio_1")];
+            let mut presentation = Presentation::new(settings);
+            let routes = Routes::new("live.m3u8".to_owned(), run(), &presentation.renditions);
+            let mut formats = ["<a>", "<b>"].iter().cycle();
+            let mut numbers = [(0, 0); 4];
+            for (place, what) in steps {
+                let id = RenditionId(place);
+                match what {
+                    0 => {
+                        presentation.publish(Publication::Absent(id));
+                    }
+                    1 if place == 3 => {
+                        presentation.publish(Publication::EndOfRendition(id));
+                    }
+                    1 => presentation.track(id).discontinuity(),
+                    2 => {
+                        let init = video_init(formats.next().unwrap());
+                        presentation.publish(Publication::Init(id, init));
+                    }
+                    3..=5 => {
+                        presentation.segment(id);
+                    }
+                    _ => {
+                        presentation.part(id);
+                    }
+                }
+                let Some(entry) = multivariant::render(&presentation.origin, &routes) else {
+                    continue;
                 };
-                let request = Request::parse("GET", &format!("/{uri}"), None, &routes).unwrap();
-                let decision = decide(&request, &stream.origin, Nanos(0));
-                if line.starts_with("#EXT-X-PRELOAD-HINT") {
-                    prop_assert!(matches!(decision, Decision::Wait { .. }), "{line}: {decision:?}");
-                } else {
-                    let is_media = matches!(
-                        &decision,
-                        Decision::Reply(Reply { content: Content::Media(chunks), .. }) if !chunks.is_empty()
+                for line in str::from_utf8(&entry).unwrap().lines() {
+                    check_answerable(line, &presentation.origin, &routes)?;
+                }
+                let texts: Vec<(RenditionId, String)> = presentation
+                    .origin
+                    .renditions()
+                    .filter(|(_, rendition)| rendition.window().is_live())
+                    .map(|(id, _)| (id, text_of(&presentation, id)))
+                    .collect();
+                for (id, text) in &texts {
+                    for line in text.lines() {
+                        check_answerable(line, &presentation.origin, &routes)?;
+                    }
+                    check_reports(*id, &texts, &routes)?;
+                    let number = |tag: &str| {
+                        let line = text.lines().find_map(|line| line.strip_prefix(tag));
+                        line.map_or(0, |number| number.parse::<u64>().unwrap())
+                    };
+                    let after = (
+                        number("#EXT-X-MEDIA-SEQUENCE:"),
+                        number("#EXT-X-DISCONTINUITY-SEQUENCE:"),
                     );
-                    prop_assert!(is_media, "{line}: {decision:?}");
+                    let before = std::mem::replace(&mut numbers[id.0], after);
+                    prop_assert!(after.0 >= before.0 && after.1 >= before.1);
                 }
             }
         }
+    }
+
+    fn check_answerable(line: &str, origin: &Origin, routes: &Routes) -> Result<(), TestCaseError> {
+        let uri = match line.split_once("URI=\"") {
+            Some((_, rest)) => rest.split('"').next().unwrap(),
+            None if line.starts_with('#') => return Ok(()),
+            None => line,
+        };
+        let request = Request::parse("GET", &format!("/{uri}"), None, routes).unwrap();
+        let decision = decide(&request, origin, Nanos(0));
+        let is_as_promised = match &decision {
+            Decision::Wait { .. } => line.starts_with("#EXT-X-PRELOAD-HINT"),
+            Decision::Reply(reply) => match &reply.content {
+                Content::Media(chunks) => {
+                    !chunks.is_empty() && !line.starts_with("#EXT-X-PRELOAD-HINT")
+                }
+                Content::Playlist(id) => render(origin, *id, routes, &STYLE).is_some(),
+                _ => false,
+            },
+            Decision::Refuse(_) => false,
+        };
+        prop_assert!(is_as_promised, "{line}: {decision:?}");
+        Ok(())
+    }
+
+    /// Each report in the playlist of `id` against the text it is about.
+    fn check_reports(
+        id: RenditionId,
+        texts: &[(RenditionId, String)],
+        routes: &Routes,
+    ) -> Result<(), TestCaseError> {
+        let others = texts.iter().filter(|(other, _)| *other != id);
+        let expected: Vec<String> = others
+            .map(|(other, text)| {
+                let uri = routes.playlist_uri(*other);
+                format!("#EXT-X-RENDITION-REPORT:URI=\"{uri}\",{}", last_of(text))
+            })
+            .collect();
+        let own = texts.iter().find(|(own, _)| *own == id);
+        let text = own.map_or("", |(_, text)| text);
+        let found: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("#EXT-X-RENDITION-REPORT"))
+            .collect();
+        if text.ends_with("#EXT-X-ENDLIST\n") {
+            prop_assert!(found.is_empty());
+        } else {
+            prop_assert_eq!(found, expected);
+        }
+        Ok(())
+    }
+
+    /// The newest part a playlist lists, counted off its text.
+    fn last_of(text: &str) -> String {
+        let (mut msn, mut parts) = (0, 0_u64);
+        let mut last = String::new();
+        for line in text.lines() {
+            if let Some(first) = line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:") {
+                msn = first.parse().unwrap();
+            } else if line.starts_with("#EXT-X-PART:") {
+                last = format!("LAST-MSN={msn},LAST-PART={parts}");
+                parts += 1;
+            } else if !line.starts_with('#') {
+                if parts == 0 {
+                    last = format!("LAST-MSN={msn}");
+                }
+                (msn, parts) = (msn + 1, 0);
+            }
+        }
+        last
     }
 }

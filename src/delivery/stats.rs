@@ -278,7 +278,8 @@ fn millis(span: Nanos) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::origin::fixture::Stream;
+    use crate::origin::fixture::{AUDIO, Presentation, Stream};
+    use crate::origin::media::Publication;
 
     #[test]
     fn the_document_has_every_figure() {
@@ -315,5 +316,32 @@ mod tests {
             json!({ "count": 2, "last_ms": 3.0, "mean_ms": 2.0, "max_ms": 3.0 })
         );
         assert_eq!(document["delays"]["capture_to_publish"]["mean_ms"], 0.0);
+    }
+
+    #[test]
+    fn one_entry_a_track_from_the_start() {
+        let mut presentation = Presentation::of_video_and_audio();
+        let mut stats = Stats::default();
+        presentation.segment(AUDIO);
+        stats.observe(&presentation.origin);
+        assert_eq!(stats.edge, None, "the main one's");
+        let figures: Vec<_> = stats
+            .tracks
+            .iter()
+            .map(|track| (track.name.as_str(), track.kind, track.parts, track.segments))
+            .collect();
+        assert_eq!(
+            figures,
+            [
+                ("video", RenditionKind::Video, 0, 0),
+                ("audio", RenditionKind::Audio, 6, 1)
+            ]
+        );
+        assert_eq!(stats.tracks[1].codec.as_deref(), Some("mp4a.40.2"));
+        assert_eq!(stats.tracks[1].peak_bandwidth, 383);
+        presentation.publish(Publication::EndOfRendition(AUDIO));
+        stats.observe(&presentation.origin);
+        assert!(!stats.is_ended);
+        assert_eq!(stats.tracks.len(), 2);
     }
 }

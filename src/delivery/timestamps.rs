@@ -46,7 +46,7 @@ pub fn render(origin: &Origin, max_files: usize, now: UnixTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::origin::fixture::{CONSTANTS, SETTINGS, START, Stream};
+    use crate::origin::fixture::{CONSTANTS, Presentation, SETTINGS, START, Stream, VIDEO};
     use crate::time::Nanos;
 
     #[test]
@@ -75,6 +75,25 @@ mod tests {
                 "version": 2,
             })
         );
+    }
+
+    #[test]
+    fn file_names_tell_renditions_apart() {
+        let presentation = Presentation::of_video_and_audio().with_segments(2);
+        let text = render(&presentation.origin, 1, START);
+        let document: Value = serde_json::from_str(&text).unwrap();
+        let names = |key: &str| -> Vec<String> {
+            let names = document[key].as_object().unwrap().keys();
+            names.cloned().collect()
+        };
+        assert_eq!(
+            names("segments"),
+            ["audio_segment_00001.m4s", "segment_00001.m4s"]
+        );
+        assert_eq!(names("parts").len(), 5 + 6);
+        assert!(document["captured"]["audio_part_00011.m4s"].is_i64());
+        let version = presentation.window(VIDEO).version();
+        assert_eq!(document["version"], version.0);
     }
 
     #[test]

@@ -15,8 +15,11 @@ use std::time::{Duration, Instant};
 use super::{Report, Server, ServerConfig, bind};
 use crate::delivery::stats::Stats;
 use crate::origin::event::Event;
-use crate::origin::fixture::{CONSTANTS, START, init, part_bytes, run, ticks};
-use crate::origin::media::{NewPart, Publication, RenditionId, RenditionKind, RenditionSettings};
+use crate::origin::fixture::{
+    AUDIO, AUDIO_CONSTANTS, CONSTANTS, START, Track, VIDEO, audio, audio_init, init, part_bytes,
+    run, ticks, video,
+};
+use crate::origin::media::{NewPart, Publication};
 
 /// Far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,7 +35,7 @@ struct Site {
 fn config() -> ServerConfig {
     ServerConfig {
         run: run(),
-        renditions: vec![RenditionSettings::new(RenditionKind::Video, "video")],
+        renditions: vec![video("video")],
         playlist_name: "live.m3u8".to_owned(),
         public_url: None,
         cors_origin: "*".to_owned(),
@@ -88,8 +91,7 @@ impl Site {
             program_date_time: START,
             is_discontinuity: false,
         };
-        self.server()
-            .publish(Publication::Part(RenditionId::MAIN, part));
+        self.server().publish(Publication::Part(VIDEO, part));
         self.parts += 1;
     }
 
@@ -100,7 +102,7 @@ impl Site {
         let constants = (!self.has_constants).then_some(CONSTANTS);
         self.has_constants = true;
         self.server()
-            .publish(Publication::SegmentEnd(RenditionId::MAIN, constants));
+            .publish(Publication::SegmentEnd(VIDEO, constants));
     }
 
     fn stop(&mut self) {
@@ -305,6 +307,177 @@ fn a_blocked_reload_and_a_hint_wake_with_the_part() {
     assert_eq!(part.body, site.get("/run/part_00006.m4s").body);
     site.until_parked(0);
     assert_eq!(site.server().stats().clients.abandoned, 0);
+}
+
+/// A video and an audio beside it.
+fn of_two() -> ServerConfig {
+    ServerConfig {
+        renditions: vec![video("video"), audio("audio")],
+        ..config()
+    }
+}
+
+/// A site of two renditions that have a segment each, and their tracks.
+fn live_with_audio() -> (Site, [Track; 2]) {
+    let site = Site::new(of_two());
+    let mut tracks = [
+        Track::new(VIDEO, CONSTANTS),
+        Track::new(AUDIO, AUDIO_CONSTANTS),
+    ];
+    site.server()
+        .publish(Publication::Init(AUDIO, audio_init("<audio init>")));
+    for track in &mut tracks {
+        part_of(&site, track);
+        site.server().publish(track.segment_end());
+    }
+    (site, tracks)
+}
+
+fn part_of(site: &Site, track: &mut Track) {
+    let target = track.constants.part_target;
+    site.server().publish(track.next_part(target));
+}
+
+#[test]
+fn several_renditions_are_offered_and_served() {
+    let (site, _) = live_with_audio();
+    let entry = site.get("/live.m3u8");
+    assert_eq!(
+        entry.header("content-type"),
+        "application/vnd.apple.mpegurl"
+    );
+    assert_eq!(entry.header("cache-control"), "no-cache");
+    assert!(entry.text().contains("\nlive_video.m3u8\n"));
+    assert!(entry.text().contains("URI=\"live_audio.m3u8\""));
+    let audio = site.get("/live_audio.m3u8");
+    assert!(audio.text().contains("run/audio_part_00000.m4s\",DURATION"));
+    let init = site.get("/run/audio_init.mp4");
+    assert_eq!(
+        (init.text(), init.header("content-type")),
+        ("<audio init>", "audio/mp4")
+    );
+    assert_eq!(
+        site.get("/run/init.mp4").header("content-type"),
+        "video/mp4"
+    );
+    assert_eq!(site.get("/run/video_init.mp4").status, 404);
+    let stats: serde_json::Value = serde_json::from_str(site.get("/stats.json").text()).unwrap();
+    assert_eq!(stats["tracks"][1]["name"], "audio");
+    assert!(site.get("/").text().contains("live.m3u8"));
+}
+
+#[test]
+fn the_entry_is_waited_for_until_all_are_there() {
+    let mut site = Site::new(of_two());
+    let mut clients: Vec<Client> = ["/live.m3u8", "/live_video.m3u8", "/live_audio.m3u8"]
+        .into_iter()
+        .map(|path| {
+            let mut client = site.connect();
+            client.get(path);
+            client
+        })
+        .collect();
+    site.until_parked(3);
+    site.segment();
+    site.until("the video is there", |stats| stats.edge.is_some());
+    assert_eq!(site.server().stats().clients.parked, 3);
+    site.server().publish(Publication::Absent(AUDIO));
+    assert_eq!(clients[0].answer().status, 200);
+    assert_eq!(clients[1].answer().status, 200);
+    site.until_parked(1);
+
+    let mut track = Track::new(AUDIO, AUDIO_CONSTANTS);
+    site.server()
+        .publish(Publication::Init(AUDIO, audio_init("<audio init>")));
+    part_of(&site, &mut track);
+    site.server().publish(track.segment_end());
+    assert!(clients[2].answer().text().contains("audio_segment_00000"));
+}
+
+#[test]
+fn a_blocked_reload_wakes_with_its_own_rendition_only() {
+    let (site, [mut video, mut audio]) = live_with_audio();
+    let (mut reload, mut hint) = (site.connect(), site.connect());
+    reload.get("/live_audio.m3u8?_HLS_msn=1&_HLS_part=0");
+    hint.get("/run/audio_part_00001.m4s");
+    site.until_parked(2);
+    for _ in 0..3 {
+        part_of(&site, &mut video);
+    }
+    let fresh = site.get("/live_video.m3u8?_HLS_msn=1&_HLS_part=2");
+    assert_eq!(fresh.header("x-llhls-version"), "4");
+    assert_eq!(site.server().stats().clients.parked, 2);
+    part_of(&site, &mut audio);
+    // PL-30: what the video did meanwhile is in it.
+    let report = "#EXT-X-RENDITION-REPORT:URI=\"live_video.m3u8\",LAST-MSN=1,LAST-PART=2\n";
+    let playlist = reload.answer();
+    assert!(playlist.text().ends_with(report), "{}", playlist.text());
+    assert_eq!(hint.answer().text(), "<part 1>");
+}
+
+#[test]
+fn reports_are_fresh_when_only_the_other_rendition_moved() {
+    let (site, [_, mut audio]) = live_with_audio();
+    let report = |msn, part| {
+        format!("#EXT-X-RENDITION-REPORT:URI=\"live_audio.m3u8\",LAST-MSN={msn},LAST-PART={part}\n")
+    };
+    let before = site.get("/live_video.m3u8");
+    assert!(before.text().ends_with(&report(0, 0)));
+    for part in 0..2 {
+        part_of(&site, &mut audio);
+        site.get(&format!("/live_audio.m3u8?_HLS_msn=1&_HLS_part={part}"));
+        let after = site.get("/live_video.m3u8");
+        assert!(after.text().ends_with(&report(1, part)), "{}", after.text());
+        assert_eq!(
+            after.header("x-llhls-version"),
+            before.header("x-llhls-version")
+        );
+    }
+}
+
+#[test]
+fn the_end_of_one_rendition_releases_its_waiters() {
+    let (mut site, [mut video, _]) = live_with_audio();
+    let mut clients: Vec<Client> = [
+        "/live_audio.m3u8?_HLS_msn=1&_HLS_part=0",
+        "/run/audio_part_00001.m4s",
+        "/live_video.m3u8?_HLS_msn=1&_HLS_part=0",
+    ]
+    .into_iter()
+    .map(|path| {
+        let mut client = site.connect();
+        client.get(path);
+        client
+    })
+    .collect();
+    site.until_parked(3);
+    site.server().publish(Publication::EndOfRendition(AUDIO));
+    assert!(clients[0].answer().text().ends_with("#EXT-X-ENDLIST\n"));
+    assert_eq!(clients[1].answer().status, 404);
+    site.until_parked(1);
+    part_of(&site, &mut video);
+    assert_eq!(clients[2].answer().status, 200);
+    clients[2].get("/live_video.m3u8?_HLS_msn=1&_HLS_part=1");
+    site.until_parked(1);
+    site.stop();
+    assert_eq!(clients[2].answer().status, 503);
+    let reports = site.reports.lock().unwrap();
+    let ended = Event::RenditionEnded {
+        rendition: "audio".to_owned(),
+    };
+    assert!(reports.contains(&Report::Event(ended)));
+}
+
+#[test]
+fn stopping_answers_those_who_wait_for_any_rendition() {
+    let (mut site, _) = live_with_audio();
+    let mut client = site.connect();
+    client.get("/live_audio.m3u8?_HLS_msn=1&_HLS_part=0");
+    site.until_parked(1);
+    let before = Instant::now();
+    site.stop();
+    assert!(before.elapsed() < Duration::from_secs(5));
+    assert_eq!(client.answer().status, 503);
 }
 
 #[test]
@@ -682,6 +855,14 @@ fn what_cannot_be_served_is_refused_at_start() {
         },
         ServerConfig {
             cors_origin: "a\r\nb".to_owned(),
+            ..config()
+        },
+        ServerConfig {
+            renditions: Vec::new(),
+            ..config()
+        },
+        ServerConfig {
+            renditions: vec![video("a/b")],
             ..config()
         },
     ] {

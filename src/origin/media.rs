@@ -110,7 +110,8 @@ pub enum Publication {
     /// The first segment of this rendition will have this number, which is that of the main rendition's segment of the
     /// same time. Only before its first part; without it the first segment is 0.
     Start(RenditionId, Msn),
-    /// The initialization section of the parts that follow.
+    /// The initialization section of the parts that follow. One that differs from the last makes the next segment a
+    /// discontinuity, which the sink has to mark in the other renditions (rule MV-11).
     Init(RenditionId, InitSection),
     /// A part is complete.
     Part(RenditionId, NewPart),
@@ -170,7 +171,8 @@ pub struct NewPart {
     pub captured: UnixTime,
     /// PROGRAM-DATE-TIME of its decode time; what the segment carries whose first part this is.
     pub program_date_time: UnixTime,
-    /// Timestamps, tracks or format changed before this part. Only ever set on a part that opens a segment.
+    /// Timestamps, tracks or format changed before this part. Only ever set on a part that opens a segment, and in all
+    /// renditions on the segment of the same number (rule MV-11).
     pub is_discontinuity: bool,
 }
 

@@ -10,6 +10,8 @@ pub(crate) mod fixture;
 pub mod media;
 pub mod name;
 pub mod rendition;
+#[cfg(test)]
+mod tests;
 pub mod window;
 
 use crate::time::{MediaTime, UnixTime};
