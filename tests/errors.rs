@@ -238,10 +238,27 @@ fn caps_that_lack_codec_data_are_an_error() {
 }
 
 #[test]
-fn a_second_video_pad_is_refused() {
+fn a_taken_pad_gives_a_numbered_one() {
     support::init();
     let sink = gst::ElementFactory::make("llhlssink").build().unwrap();
-    let template = sink.pad_template("video").unwrap();
-    assert!(sink.request_pad(&template, None, None).is_some());
-    assert!(sink.request_pad(&template, None, None).is_none());
+    for (template, name) in [
+        ("video", "video"),
+        ("video", "video_0"),
+        ("video_%u", "video_1"),
+        ("audio", "audio"),
+        ("audio", "audio_0"),
+    ] {
+        let template = sink.pad_template(template).unwrap();
+        assert_eq!(
+            sink.request_pad(&template, None, None).unwrap().name(),
+            name
+        );
+    }
+    let template = sink.pad_template("audio_%u").unwrap();
+    let named = sink.request_pad(&template, Some("audio_7"), None).unwrap();
+    assert_eq!(named.name(), "audio_7");
+    assert!(
+        sink.request_pad(&template, Some("audio_7"), None).is_none(),
+        "it is taken"
+    );
 }

@@ -5,7 +5,7 @@ mod support;
 use gst::{glib, prelude::*};
 
 /// Name, default as text, and whether it can be written.
-const PROPERTIES: [(&str, &str, bool); 17] = [
+const PROPERTIES: [(&str, &str, bool); 18] = [
     ("host", "0.0.0.0", true),
     ("port", "8080", true),
     ("current-port", "0", false),
@@ -18,6 +18,7 @@ const PROPERTIES: [(&str, &str, bool); 17] = [
     ("max-files", "20", true),
     ("send-keyframe-requests", "TRUE", true),
     ("sync", "FALSE", true),
+    ("track-timeout", "3000", true),
     ("public-url", "", true),
     ("cors-origin", "*", true),
     ("max-connections", "0", true),

@@ -382,7 +382,7 @@ pub(super) mod imp {
             static TEMPLATES: std::sync::LazyLock<Vec<gst::PadTemplate>> =
                 std::sync::LazyLock::new(|| {
                     // What mp4mux takes; the pads of the bin accept more and convert.
-                    let caps = super::muxer_caps();
+                    let caps = muxer_caps();
                     [
                         gst::PadTemplate::new(
                             "sink",

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     cmaf::conductor::{Conductor, TrackIndex},
     http::{BindError, Report, Server, ServerConfig, bind},
+    origin::event::Event,
     origin::media::{Publication, RenditionKind, RenditionSettings, RunId},
 };
 
@@ -240,6 +241,12 @@ impl LlHlsSink {
     /// Passes on what the server says, on the server's thread.
     fn tell(&self, report: Report) {
         match report {
+            Report::Event(Event::Violation {
+                rendition,
+                violation,
+            }) => {
+                gst::warning!(CAT, imp = self, "{rendition}: {violation}");
+            }
             Report::Event(event) => {
                 gst::log!(CAT, imp = self, "{event:?}");
                 let with_parts = self.posts_parts.load(Ordering::Relaxed);

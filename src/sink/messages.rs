@@ -11,7 +11,7 @@ use gst::glib;
 
 use super::feeder::FrameCounts;
 use crate::{
-    delivery::stats::{Delay, Stats},
+    delivery::stats::{Delay, Stats, TrackStats},
     origin::event::Event,
     time::{Nanos, UnixTime},
 };
@@ -20,6 +20,7 @@ use crate::{
 pub(super) fn structure(event: &Event, with_parts: bool) -> Option<gst::Structure> {
     Some(match event {
         Event::PartPublished {
+            rendition,
             name,
             segment,
             size,
@@ -29,6 +30,7 @@ pub(super) fn structure(event: &Event, with_parts: bool) -> Option<gst::Structur
             is_independent,
             ..
         } if with_parts => gst::Structure::builder("llhls-part")
+            .field("rendition", rendition)
             .field("name", name)
             .field("segment", segment)
             .field("size", *size as u64)
@@ -38,6 +40,7 @@ pub(super) fn structure(event: &Event, with_parts: bool) -> Option<gst::Structur
             .field("independent", *is_independent)
             .build(),
         Event::SegmentPublished {
+            rendition,
             name,
             msn,
             size,
@@ -48,6 +51,7 @@ pub(super) fn structure(event: &Event, with_parts: bool) -> Option<gst::Structur
             parts,
             ..
         } => gst::Structure::builder("llhls-segment")
+            .field("rendition", rendition)
             .field("name", name)
             .field("msn", msn.0)
             .field("size", *size as u64)
@@ -58,11 +62,13 @@ pub(super) fn structure(event: &Event, with_parts: bool) -> Option<gst::Structur
             .field("parts", *parts as u64)
             .build(),
         Event::Discontinuity {
+            rendition,
             segment,
             msn,
             program_date_time,
             ..
         } => gst::Structure::builder("llhls-discontinuity")
+            .field("rendition", rendition)
             .field("segment", segment)
             .field("msn", msn.0)
             .field("program-date-time", unix(*program_date_time))
@@ -78,33 +84,10 @@ pub(super) fn stats(
 ) -> gst::Structure {
     let mut all = gst::Structure::new_empty("llhls-stats");
     for (pad, frames) in frames {
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        all.set(
-            pad.as_str(),
-            gst::Structure::builder("llhls-frames")
-                .field("taken", load(&frames.taken))
-                .field("dropped-before-key-frame", load(&frames.before_key_frame))
-                .field("dropped-before-joining", load(&frames.before_joining))
-                .field("dropped-backwards", load(&frames.backwards))
-                .field("dropped-without-timestamp", load(&frames.without_timestamp))
-                .field("dropped-empty", load(&frames.empty))
-                .field("dropped-ahead", load(&frames.ahead))
-                .field("key-frame-requests", load(&frames.key_frame_requests))
-                .build(),
-        );
+        let track = server.and_then(|server| server.tracks.iter().find(|track| track.name == *pad));
+        all.set(pad.as_str(), track_stats(frames, track));
     }
     let Some(server) = server else { return all };
-    if let Some(track) = server.tracks.first() {
-        if let Some(codec) = &track.codec {
-            all.set("codec", codec);
-        }
-        all.set("parts", track.parts);
-        all.set("segments", track.segments);
-        if let Some((width, height)) = track.resolution {
-            all.set("width", width);
-            all.set("height", height);
-        }
-    }
     if let Some(edge) = server.edge {
         all.set("edge-msn", edge.msn.0);
         all.set("edge-part", edge.part.0);
@@ -128,6 +111,33 @@ pub(super) fn stats(
         "capture-to-publish-delay",
         delay(&server.delays.capture_to_publish),
     );
+    all
+}
+
+fn track_stats(frames: &FrameCounts, track: Option<&TrackStats>) -> gst::Structure {
+    let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let mut all = gst::Structure::builder("llhls-track")
+        .field("taken", load(&frames.taken))
+        .field("dropped-before-key-frame", load(&frames.before_key_frame))
+        .field("dropped-before-joining", load(&frames.before_joining))
+        .field("dropped-backwards", load(&frames.backwards))
+        .field("dropped-without-timestamp", load(&frames.without_timestamp))
+        .field("dropped-empty", load(&frames.empty))
+        .field("dropped-ahead", load(&frames.ahead))
+        .field("key-frame-requests", load(&frames.key_frame_requests))
+        .build();
+    let Some(track) = track else { return all };
+    if let Some(codec) = &track.codec {
+        all.set("codec", codec);
+    }
+    if let Some((width, height)) = track.resolution {
+        all.set("width", width);
+        all.set("height", height);
+    }
+    all.set("parts", track.parts);
+    all.set("segments", track.segments);
+    all.set("peak-bandwidth", track.peak_bandwidth);
+    all.set("average-bandwidth", track.average_bandwidth);
     all
 }
 
