@@ -88,6 +88,10 @@ pub(super) fn stats(
         all.set(pad.as_str(), track_stats(frames, track));
     }
     let Some(server) = server else { return all };
+    // Of the main rendition, as long as there was no other.
+    if let Some(track) = server.tracks.first() {
+        set_track(&mut all, track);
+    }
     if let Some(edge) = server.edge {
         all.set("edge-msn", edge.msn.0);
         all.set("edge-part", edge.part.0);
@@ -126,7 +130,13 @@ fn track_stats(frames: &FrameCounts, track: Option<&TrackStats>) -> gst::Structu
         .field("dropped-ahead", load(&frames.ahead))
         .field("key-frame-requests", load(&frames.key_frame_requests))
         .build();
-    let Some(track) = track else { return all };
+    if let Some(track) = track {
+        set_track(&mut all, track);
+    }
+    all
+}
+
+fn set_track(all: &mut gst::StructureRef, track: &TrackStats) {
     if let Some(codec) = &track.codec {
         all.set("codec", codec);
     }
@@ -138,7 +148,6 @@ fn track_stats(frames: &FrameCounts, track: Option<&TrackStats>) -> gst::Structu
     all.set("segments", track.segments);
     all.set("peak-bandwidth", track.peak_bandwidth);
     all.set("average-bandwidth", track.average_bandwidth);
-    all
 }
 
 fn delay(delay: &Delay) -> gst::Structure {
