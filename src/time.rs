@@ -219,6 +219,19 @@ impl ClockMapping {
         }
     }
 
+    /// How far ahead of `other` its dates are.
+    pub fn ahead_of(self, other: Self) -> Nanos {
+        Nanos(self.offset.saturating_sub(other.offset))
+    }
+
+    /// This mapping moved towards `target`, by `at_most` (not negative).
+    pub fn aimed_at(self, target: Self, at_most: Nanos) -> Self {
+        let step = target.ahead_of(self).0.clamp(-at_most.0, at_most.0);
+        Self {
+            offset: self.offset.saturating_add(step),
+        }
+    }
+
     /// The wall clock's name for a moment of running time.
     pub fn unix(self, running: RunningTime) -> UnixTime {
         UnixTime(running.0.saturating_add(self.offset))
@@ -273,5 +286,22 @@ mod tests {
         let mapping = ClockMapping::new(RunningTime(5), UnixTime(1_000));
         assert_eq!(mapping.unix(RunningTime(5)), UnixTime(1_000));
         assert_eq!(mapping.unix(RunningTime(-5)), UnixTime(990));
+    }
+
+    #[test]
+    fn a_clock_mapping_follows_another_by_small_steps() {
+        let mapping = ClockMapping::new(RunningTime(0), UnixTime(1_000));
+        let target = ClockMapping::new(RunningTime(0), UnixTime(1_025));
+        assert_eq!(target.ahead_of(mapping), Nanos(25));
+        let nearer = mapping.aimed_at(target, Nanos(10));
+        assert_eq!(nearer.unix(RunningTime(0)), UnixTime(1_010));
+        let there = nearer
+            .aimed_at(target, Nanos(10))
+            .aimed_at(target, Nanos(10));
+        assert_eq!(there, target);
+        assert_eq!(
+            there.aimed_at(mapping, Nanos(10)).unix(RunningTime(0)),
+            UnixTime(1_015)
+        );
     }
 }

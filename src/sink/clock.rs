@@ -6,17 +6,54 @@ use std::time::SystemTime;
 
 use gst::prelude::*;
 
-use crate::time::{ClockMapping, RunningTime, UnixTime};
+use crate::time::{ClockMapping, Nanos, RunningTime, UnixTime};
 
 /// The host's wall clock.
 pub(super) fn unix_now() -> UnixTime {
     UnixTime::from_system(SystemTime::now())
 }
 
-/// How running time becomes Unix time, sampled now.
-///
-/// Without a running clock (not PLAYING yet, or none set) the first frame counts as captured now.
-pub(super) fn mapping(element: &gst::Element, first_frame: RunningTime) -> ClockMapping {
+/// What PROGRAM-DATE-TIME is taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DateSource {
+    /// A reference timestamp on the frames: NTP or Unix time of capture, from an RTSP camera for instance.
+    ReferenceTimestamp,
+    /// The pipeline clock, against the host's.
+    PipelineClock,
+    /// Neither was there: the first frame counts as captured when it came.
+    Arrival,
+}
+
+impl DateSource {
+    /// As the property `pdt-source` says it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::ReferenceTimestamp => "reference-timestamp",
+            Self::PipelineClock => "pipeline-clock",
+            Self::Arrival => "arrival",
+        }
+    }
+}
+
+/// When a frame was captured, if it carries a reference timestamp that says so.
+pub(super) fn reference(buffer: &gst::BufferRef) -> Option<UnixTime> {
+    /// From 1900, where NTP counts from, to 1970 (RFC 5905 6).
+    const NTP_TO_UNIX: Nanos = Nanos::from_seconds(-2_208_988_800);
+    buffer
+        .iter_meta::<gst::ReferenceTimestampMeta>()
+        .find_map(|meta| {
+            let shift = match meta.reference().structure(0)?.name().as_str() {
+                "timestamp/x-ntp" => NTP_TO_UNIX,
+                "timestamp/x-unix" => Nanos(0),
+                _ => return None,
+            };
+            let nanos = i64::try_from(meta.timestamp().nseconds()).ok()?;
+            Some(UnixTime(nanos) + shift)
+        })
+}
+
+/// How running time becomes Unix time, sampled now. `None` without a running clock: not PLAYING yet, or none set.
+pub(super) fn sample(element: &gst::Element) -> Option<ClockMapping> {
     let running_now = || {
         if element.current_state() != gst::State::Playing {
             return None;
@@ -41,10 +78,7 @@ pub(super) fn mapping(element: &gst::Element, first_frame: RunningTime) -> Clock
             ))
         })
         .min_by_key(|&(uncertainty, ..)| uncertainty);
-    match closest {
-        Some((_, running, unix)) => ClockMapping::new(running, unix),
-        None => ClockMapping::new(first_frame, unix_now()),
-    }
+    closest.map(|(_, running, unix)| ClockMapping::new(running, unix))
 }
 
 /// A moment of a segment in running time; negative before its start, `None` outside what the segment can express.

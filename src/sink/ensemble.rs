@@ -8,10 +8,14 @@ use std::{
     time::Duration,
 };
 
+use super::clock::DateSource;
 use crate::{
     cmaf::conductor::{Conductor, Leave, TrackIndex},
-    time::{ClockMapping, RunningTime},
+    time::{ClockMapping, Nanos, RunningTime},
 };
+
+/// How much dates may move from segment to segment: what players do not notice, and a clock 1000 ppm off needs.
+const MOST_DRIFT_A_SEGMENT: Nanos = Nanos::from_millis(1);
 
 /// What the tracks of one run share.
 #[derive(Debug)]
@@ -28,6 +32,7 @@ struct State {
     is_stopped: bool,
     /// Running time to Unix time, and the line it holds for: sampled by whichever track publishes first on that line.
     mapping: Option<(RunningTime, ClockMapping)>,
+    date_source: Option<DateSource>,
 }
 
 /// What a track is told after it has waited.
@@ -50,6 +55,7 @@ impl Ensemble {
                 conductor,
                 is_stopped: false,
                 mapping: None,
+                date_source: None,
             }),
             changed: Condvar::new(),
             patience,
@@ -113,15 +119,42 @@ impl Ensemble {
     }
 
     /// Sets the clock mapping of a line, unless another track was faster. Answers the one that counts.
-    pub(super) fn fix_mapping(&self, zero: RunningTime, sampled: ClockMapping) -> ClockMapping {
+    pub(super) fn fix_mapping(
+        &self,
+        zero: RunningTime,
+        sampled: ClockMapping,
+        from: DateSource,
+    ) -> ClockMapping {
         let mut state = self.state();
         match state.mapping {
             Some((of, mapping)) if of == zero => mapping,
             _ => {
                 state.mapping = Some((zero, sampled));
+                state.date_source = Some(from);
                 sampled
             }
         }
+    }
+
+    /// Lets the dates follow the host's clock, a little at a time. Answers how far off they were.
+    pub(super) fn re_aim(&self, target: ClockMapping) -> Nanos {
+        let mut state = self.state();
+        let Some((_, mapping)) = &mut state.mapping else {
+            return Nanos(0);
+        };
+        let off = target.ahead_of(*mapping);
+        *mapping = mapping.aimed_at(target, MOST_DRIFT_A_SEGMENT);
+        off
+    }
+
+    /// The next line has other dates, even if it goes on where this one ends.
+    pub(super) fn forget_mapping(&self) {
+        self.state().mapping = None;
+    }
+
+    /// What the dates are taken from, once they are.
+    pub(super) fn date_source(&self) -> Option<DateSource> {
+        self.state().date_source
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, SendTimeoutError, Sender};
 use gst::{glib, prelude::*, subclass::prelude::*};
 
 use super::{
-    CAT,
+    CAT, clock,
     collector::Collector,
     ensemble::Ensemble,
     road::{Access, Input, Orders, Road, count},
@@ -280,6 +280,7 @@ pub(super) mod imp {
                 pts: buffer.pts(),
                 dts: buffer.dts(),
                 duration: buffer.duration(),
+                captured: clock::reference(buffer),
                 is_delta: buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
             }))?;
             Ok(gst::FlowSuccess::Ok)

@@ -18,6 +18,7 @@ use gst::{glib, prelude::*, subclass::prelude::*};
 
 use super::{
     CAT,
+    clock::DateSource,
     ensemble::Ensemble,
     messages,
     pads::{self, LlHlsSinkPad},
@@ -404,6 +405,14 @@ impl ObjectImpl for LlHlsSink {
                 u32::from(port).to_value()
             }
             "uri" => self.uri().to_value(),
+            "pdt-source" => {
+                let ensemble = self
+                    .running()
+                    .as_ref()
+                    .and_then(|running| running.ensemble.clone());
+                let source = ensemble.and_then(|ensemble| ensemble.date_source());
+                source.map(DateSource::as_str).to_value()
+            }
             "stats" => {
                 let server = self
                     .running()

@@ -12,7 +12,8 @@ use std::sync::{
 use gst::{prelude::*, subclass::prelude::*};
 
 use super::{
-    CAT, clock,
+    CAT,
+    clock::{self, DateSource},
     ensemble::{Ensemble, Told},
     feeder::imp::Feeder,
     format::Format,
@@ -67,6 +68,8 @@ pub(super) struct Access {
     pub(super) pts: Option<gst::ClockTime>,
     pub(super) dts: Option<gst::ClockTime>,
     pub(super) duration: Option<gst::ClockTime>,
+    /// When it was captured, by its own word.
+    pub(super) captured: Option<UnixTime>,
     pub(super) is_delta: bool,
 }
 
@@ -79,8 +82,12 @@ pub(super) struct Road {
     /// `None` until the first frame. It outlives a change of format.
     segmenter: Option<Segmenter>,
     pub(super) timescale: Option<Timescale>,
+    /// What the newest frame that says when it was captured makes of running time.
+    reference: Option<ClockMapping>,
     /// Where the dates of the parts so far end.
     dated_until: Option<UnixTime>,
+    /// The host's clock, or the pipeline's base time, jumped: the next key frame begins another line.
+    has_wrong_dates: bool,
     /// The next part needs an init section before it.
     needs_init: bool,
     parts: u64,
@@ -98,7 +105,9 @@ impl Road {
             format: None,
             segmenter: None,
             timescale: None,
+            reference: None,
             dated_until: None,
+            has_wrong_dates: false,
             needs_init: true,
             parts: 0,
             frames: Vec::new(),
@@ -194,6 +203,15 @@ impl Feeder {
             is_sync: format.is_sync(&access.bytes, access.is_delta),
         };
         gst::trace!(CAT, imp = self, "{frame:?}");
+        if let Some(captured) = access.captured {
+            road.reference = Some(ClockMapping::new(presentation, captured));
+        }
+        if frame.is_sync && std::mem::take(&mut road.has_wrong_dates) {
+            self.leave_line(road)?;
+        }
+        let Some(format) = &road.format else {
+            return Err(gst::FlowError::NotNegotiated);
+        };
         let timescale = *road.timescale.get_or_insert_with(|| format.timescale());
         let mut segmenter = road.segmenter.take().unwrap_or_else(|| {
             Segmenter::new(Plan {
@@ -398,14 +416,35 @@ impl Feeder {
         if let Some(mapping) = ensemble.mapping(cut.zero) {
             return mapping;
         }
-        let sampled = clock::mapping(self.obj().upcast_ref(), cut.captured);
+        let (sampled, from) = match (road.reference, clock::sample(self.obj().upcast_ref())) {
+            (Some(reference), _) => (reference, DateSource::ReferenceTimestamp),
+            (None, Some(sampled)) => (sampled, DateSource::PipelineClock),
+            (None, None) => (
+                ClockMapping::new(cut.captured, clock::unix_now()),
+                DateSource::Arrival,
+            ),
+        };
         let sampled = match road.dated_until {
             Some(until) if until - sampled.unix(cut.date) > LONGEST_DATE_OVERLAP => {
                 ClockMapping::new(cut.date, until.max(clock::unix_now()))
             }
             _ => sampled,
         };
-        ensemble.fix_mapping(cut.zero, sampled)
+        ensemble.fix_mapping(cut.zero, sampled, from)
+    }
+
+    /// Once a segment the dates follow the clock they are taken from, a millisecond at most. What is further off is no
+    /// drift: the pipeline was paused, or somebody set the clock.
+    fn follow_clock(&self, road: &mut Road) {
+        let target = road
+            .reference
+            .or_else(|| clock::sample(self.obj().upcast_ref()));
+        let Some(target) = target else { return };
+        let off = road.orders.ensemble.re_aim(target);
+        if off.0.abs() > LONGEST_DATE_OVERLAP.0 {
+            gst::info!(CAT, imp = self, "Dates are off by {} s", off.as_seconds());
+            road.has_wrong_dates = true;
+        }
     }
 
     fn end_segment(&self, road: &mut Road, end: SegmentEnd) {
@@ -446,6 +485,14 @@ impl Feeder {
                     conductor.fix_target_duration(constants.target_duration);
                 }
             });
+        }
+        let track = road.orders.track;
+        let leads = road
+            .orders
+            .ensemble
+            .read(|conductor| conductor.leads(track));
+        if leads && end.cause != SegmentEndCause::EndOfStream {
+            self.follow_clock(road);
         }
         road.publish(Publication::SegmentEnd(road.rendition(), end.constants));
     }
@@ -490,11 +537,25 @@ impl Feeder {
     /// After a flush time may go on anywhere, even close by: what comes is another line.
     fn interrupt(&self, road: &mut Road) -> Result<(), gst::FlowError> {
         road.segment = None;
+        self.leave_line(road)
+    }
+
+    /// Ends the segment; what comes is another line with dates of its own.
+    fn leave_line(&self, road: &mut Road) -> Result<(), gst::FlowError> {
         let Some(segmenter) = &mut road.segmenter else {
             return Ok(());
         };
         let steps = segmenter.interrupt();
-        self.carry_out(road, steps, None)
+        let done = self.carry_out(road, steps, None);
+        let track = road.orders.track;
+        if road
+            .orders
+            .ensemble
+            .read(|conductor| conductor.leads(track))
+        {
+            road.orders.ensemble.forget_mapping();
+        }
+        done
     }
 
     fn finish(&self, road: &mut Road) -> Result<(), gst::FlowError> {

@@ -277,6 +277,11 @@ pub(super) fn properties() -> Vec<glib::ParamSpec> {
             .default_value(false)
             .mutable_playing()
             .build(),
+        glib::ParamSpecString::builder("pdt-source")
+            .nick("PDT source")
+            .blurb("What PROGRAM-DATE-TIME is taken from: 'reference-timestamp' on the frames (NTP or Unix), 'pipeline-clock', or 'arrival' of the first frame when there is no clock; none before the first part")
+            .read_only()
+            .build(),
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")
             .blurb("Frames, live edge, clients, bytes, refusals and delays (ns) at this moment")

@@ -1,0 +1,91 @@
+//! What PROGRAM-DATE-TIME is taken from, and what happens when that jumps.
+
+mod support;
+
+use gst::prelude::*;
+use support::{
+    check::{Allowed, follow_and_check},
+    stream::{FedStream, Frames, Stream},
+};
+
+/// 2026-01-01T00:00:00Z in nanoseconds.
+const NEW_YEAR: u64 = 1_767_225_600_000_000_000;
+const NTP_TO_UNIX: u64 = 2_208_988_800;
+
+fn stamped(reference: &'static str, shift_seconds: u64) -> Frames {
+    support::init();
+    let reference = gst::Caps::new_empty_simple(reference);
+    Frames::test_picture(60, 30).retimed(move |_, buffer| {
+        let captured = gst::ClockTime::from_nseconds(NEW_YEAR)
+            + buffer.pts().unwrap()
+            + gst::ClockTime::from_seconds(shift_seconds);
+        gst::ReferenceTimestampMeta::add(buffer, &reference, captured, gst::ClockTime::NONE);
+    })
+}
+
+#[test]
+fn a_reference_timestamp_wins_over_the_clocks() {
+    for (reference, shift) in [("timestamp/x-unix", 0), ("timestamp/x-ntp", NTP_TO_UNIX)] {
+        let frames = stamped(reference, shift);
+        let first = frames.buffers[0].pts().unwrap().nseconds();
+        let mut fed = FedStream::new(&frames.caps, "");
+        let playlist = fed.play_to_end(&frames);
+        let expected = i64::try_from(NEW_YEAR + first).unwrap();
+        for (index, segment) in playlist.segments.iter().enumerate() {
+            let expected = expected + index as i64 * 1_000_000_000;
+            let error = segment.date - expected;
+            assert!(error.abs() <= 1_000_000, "{reference}: {error} ns off");
+        }
+        let source: Option<String> = fed.stream.sink.property("pdt-source");
+        assert_eq!(source.as_deref(), Some("reference-timestamp"));
+    }
+}
+
+#[test]
+fn the_source_of_dates_can_be_read() {
+    let frames = Frames::test_picture(40, 30);
+    let mut fed = FedStream::new(&frames.caps, "");
+    let source = |fed: &FedStream| fed.stream.sink.property::<Option<String>>("pdt-source");
+    assert_eq!(source(&fed), None);
+    fed.play_to_end(&frames);
+    let known = source(&fed);
+    assert!(
+        ["pipeline-clock", "arrival"].contains(&known.as_deref().unwrap()),
+        "{known:?}"
+    );
+}
+
+#[test]
+fn a_pause_is_a_discontinuity_and_dates_are_right_after_it() {
+    let mut stream = Stream::new(
+        "videotestsrc is-live=true num-buffers=150 ! video/x-raw,width=160,height=120,framerate=30/1 \
+         ! x264enc tune=zerolatency speed-preset=ultrafast ! h264parse",
+        "",
+    );
+    stream.play();
+    support::wait_until("two segments", || {
+        stream.stats().get::<u64>("segments") == Ok(2)
+    });
+    stream.pipeline.set_state(gst::State::Paused).unwrap();
+    // The pause is what is tested: the clock goes on for two seconds.
+    let bus = stream.pipeline.bus().unwrap();
+    let error = bus.timed_pop_filtered(gst::ClockTime::from_seconds(2), &[gst::MessageType::Error]);
+    assert!(error.is_none(), "{error:?}");
+    stream.play();
+    let run = follow_and_check(
+        &mut stream,
+        Allowed {
+            discontinuities: 1,
+            ..Allowed::NOTHING
+        },
+    );
+    let dates: Vec<_> = run
+        .playlist
+        .segments
+        .iter()
+        .map(|segment| segment.date)
+        .collect();
+    let last = *dates.last().unwrap();
+    // Not behind by the length of the pause: the last segment began less than two seconds before its end, which is now.
+    assert!(support::unix_now() - last < 3_000_000_000, "{dates:?}");
+}
