@@ -10,16 +10,16 @@ use std::{
 
 use crate::{Outcome, process::now};
 
-const PLAYLIST: &str = "/live.m3u8";
+pub(crate) const PLAYLIST: &str = "/live.m3u8";
 
 /// Blocking playlist reloads.
-pub(crate) fn reload(port: &str, count: &str) -> Outcome<()> {
+pub(crate) fn reload(port: &str, count: &str, path: &str) -> Outcome<()> {
     let mut connection = Connection::open(port)?;
-    let mut playlist = connection.text(PLAYLIST)?;
+    let mut playlist = connection.text(path)?;
     for _ in 0..count.parse::<usize>()? {
         let (msn, part) = part_after(&playlist)?;
         let asked = now();
-        let body = connection.request(&format!("{PLAYLIST}?_HLS_msn={msn}&_HLS_part={part}"))?;
+        let body = connection.request(&format!("{path}?_HLS_msn={msn}&_HLS_part={part}"))?;
         let answered = now();
         playlist = String::from_utf8(body)?;
         let newest = playlist

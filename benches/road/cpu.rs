@@ -21,20 +21,15 @@ const LIVE: Duration = Duration::from_secs(20);
 /// Per cent of a core.
 const LIVE_BAR: f64 = 0.3;
 
-const SINK: &str = "llhlssink name=sink host=127.0.0.1 port=0 send-keyframe-requests=false";
+pub(crate) const SINK: &str =
+    "llhlssink name=sink host=127.0.0.1 port=0 send-keyframe-requests=false";
 
 /// Processor time of whole processes that remux a file as fast as they can: the element against the bare muxer.
 pub(crate) fn compare_remux(footage: &Footage, table: &mut Table) -> Outcome<()> {
     let source = footage.source();
     let bare = format!("{source} ! mp4mux fragment-duration=200 ! fakesink");
     let sink = format!("{source} ! {SINK}");
-    let spent = |description: &str| -> Outcome<f64> {
-        let lines = process::finish(process::start(&["pipeline-to-end", description])?)?;
-        match lines[..] {
-            [ref line] if line.len() == 1 => Ok(line[0] as f64 / 1e9),
-            _ => Err("a pipeline printed something else".into()),
-        }
-    };
+    let spent = spent_to_end;
     // Reads the file into the page cache for both.
     spent(&bare)?;
     let mut figures = Vec::new();
@@ -60,6 +55,15 @@ pub(crate) fn compare_remux(footage: &Footage, table: &mut Table) -> Outcome<()>
         ),
     );
     Ok(())
+}
+
+/// Processor seconds of a process that runs a pipeline to its end.
+pub(crate) fn spent_to_end(description: &str) -> Outcome<f64> {
+    let lines = process::finish(process::start(&["pipeline-to-end", description])?)?;
+    match lines[..] {
+        [ref line] if line.len() == 1 => Ok(line[0] as f64 / 1e9),
+        _ => Err("a pipeline printed something else".into()),
+    }
 }
 
 /// Processor time and memory of a process that serves nobody in real time, against one that throws the frames away.
@@ -128,7 +132,7 @@ pub(crate) fn child_live(description: &str) -> Outcome<()> {
     Ok(())
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]

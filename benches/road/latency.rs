@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gst::prelude::*;
 
 use crate::{
-    Outcome,
+    Outcome, client,
     footage::Footage,
     process::{self, Running, now},
     table::{Sorted, Table},
@@ -28,7 +28,7 @@ pub(crate) fn measure(footage: &Footage, table: &mut Table) -> Outcome<()> {
     let entries = record_entries(&sink)?;
     let port = sink.property::<u32>("current-port").to_string();
     let count = PARTS.to_string();
-    let reload = process::start(&["client-reload", &port, &count])?;
+    let reload = process::start(&["client-reload", &port, &count, client::PLAYLIST])?;
     let hint = process::start(&["client-hint", &port, &count])?;
     let (reload, hint) = (process::finish(reload)?, process::finish(hint)?);
 

@@ -1,4 +1,4 @@
-//! Measures the road of a frame against the budgets: `cargo bench`, about two minutes, prints a table.
+//! Measures the road of a frame against the budgets: `cargo bench`, about four minutes, prints a table.
 //!
 //! What is measured is 720p30 H.264 at 2.5 Mbit/s with 200 ms parts. Clients and pipelines whose processor time counts are
 //! processes of their own: this program starts itself with another argument. Nothing is asserted: a bar that is missed says
@@ -12,6 +12,7 @@ mod footage;
 mod latency;
 mod machine;
 mod process;
+mod renditions;
 mod table;
 
 use std::{error::Error, process::ExitCode};
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words[..] {
-        ["client-reload", port, count] => client::reload(port, count),
+        ["client-reload", port, count, path] => client::reload(port, count, path),
         ["client-hint", port, count] => client::hint(port, count),
         ["pipeline-to-end", description] => cpu::child_to_end(description),
         ["pipeline-live", description] => cpu::child_live(description),
@@ -53,6 +54,8 @@ fn run() -> Outcome<()> {
     let after = machine::timer_lateness();
     cpu::compare_remux(&footage, &mut table)?;
     cpu::compare_live(&footage, &mut table)?;
+    renditions::measure(&footage, &mut table)?;
+    renditions::compare_ladder(&footage, &mut table)?;
     let crowded = machine::report_timers(&before, &after, &mut table);
 
     println!("{table}");

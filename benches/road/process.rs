@@ -19,6 +19,11 @@ pub(crate) fn now() -> i64 {
     nanos(ClockId::Monotonic)
 }
 
+/// Nanoseconds since 1970.
+pub(crate) fn unix_now() -> i64 {
+    nanos(ClockId::Realtime)
+}
+
 /// Nanoseconds of processor time, user and system, of all threads of this process since it began.
 pub(crate) fn cpu_time() -> i64 {
     nanos(ClockId::ProcessCPUTime)

@@ -1,0 +1,290 @@
+//! What several renditions cost each other: delay, dates and processor time.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use gst::prelude::*;
+
+use crate::{
+    Outcome,
+    cpu::{self, SINK},
+    footage::Footage,
+    process::{self, Running, now},
+    table::{Sorted, Table},
+};
+
+/// Parts each client waits for.
+const PARTS: usize = 100;
+/// Parts at the start that are not counted.
+const WARM_UP: usize = 10;
+/// Bars in milliseconds.
+const P50_BAR: f64 = 3.0;
+const P99_BAR: f64 = 15.0;
+const CPU_BAR: f64 = 2.0;
+
+/// One track of a presentation under measurement.
+struct Track {
+    pad: &'static str,
+    /// Frames a second.
+    rate: (u64, u64),
+}
+
+const VIDEO_RATE: (u64, u64) = (30, 1);
+/// AAC at 44.1 kHz.
+const AUDIO_RATE: (u64, u64) = (44_100, 1024);
+
+pub(crate) fn measure(footage: &Footage, table: &mut Table) -> Outcome<()> {
+    let source = footage.live_source();
+    let audio = "audiotestsrc is-live=true ! avenc_aac ! aacparse";
+    let sink = format!("{SINK} post-part-messages=true");
+    let pair = [
+        Track {
+            pad: "video",
+            rate: VIDEO_RATE,
+        },
+        Track {
+            pad: "audio",
+            rate: AUDIO_RATE,
+        },
+    ];
+    measure_delays(
+        "audio and video",
+        &format!("{source} ! sink.video {audio} ! sink.audio {sink}"),
+        &pair,
+        table,
+    )?;
+    let ladder = [
+        Track {
+            pad: "video",
+            rate: VIDEO_RATE,
+        },
+        Track {
+            pad: "video_0",
+            rate: VIDEO_RATE,
+        },
+        Track {
+            pad: "video_1",
+            rate: VIDEO_RATE,
+        },
+        Track {
+            pad: "audio",
+            rate: AUDIO_RATE,
+        },
+    ];
+    measure_delays(
+        "three videos and audio",
+        &format!(
+            "{source} ! sink.video {source} ! sink.video_0 {source} ! sink.video_1 {audio} ! sink.audio {sink}"
+        ),
+        &ladder,
+        table,
+    )
+}
+
+/// Processor time of three videos in one element, against three bare muxers.
+pub(crate) fn compare_ladder(footage: &Footage, table: &mut Table) -> Outcome<()> {
+    let source = footage.source();
+    let bare = format!("{source} ! mp4mux fragment-duration=200 ! fakesink");
+    let three = format!("{source} ! sink. {source} ! sink. {source} ! sink. {SINK}");
+    let mut figures = Vec::new();
+    for _ in 0..3 {
+        figures.push((cpu::spent_to_end(&bare)? * 3.0, cpu::spent_to_end(&three)?));
+    }
+    let bare = cpu::median(figures.iter().map(|&(bare, _)| bare));
+    let sink = cpu::median(figures.iter().map(|&(_, sink)| sink));
+    table.bar(
+        "CPU, three videos remuxed unthrottled, to three bare mp4mux",
+        sink / bare,
+        CPU_BAR,
+        "x",
+    );
+    Ok(())
+}
+
+/// What the application and the pads saw of one rendition.
+#[derive(Default)]
+struct Seen {
+    /// When each frame entered, monotonic and Unix.
+    entries: Vec<(i64, i64)>,
+    /// Last frame of each part.
+    last_frames: Vec<usize>,
+    /// Number, date and first frame of each segment.
+    segments: Vec<(u64, i64, usize)>,
+}
+
+fn measure_delays(
+    what: &str,
+    description: &str,
+    tracks: &[Track],
+    table: &mut Table,
+) -> Outcome<()> {
+    let running = Running::start(description)?;
+    let sink = running.0.by_name("sink").ok_or("llhlssink is there")?;
+    let entries: Vec<_> = tracks
+        .iter()
+        .map(|track| record_entries(&sink, track.pad))
+        .collect::<Outcome<_>>()?;
+    let port = sink.property::<u32>("current-port").to_string();
+    let count = PARTS.to_string();
+    let clients = tracks
+        .iter()
+        .map(|track| {
+            let path = format!("/live_{}.m3u8", track.pad);
+            process::start(&["client-reload", &port, &count, &path])
+        })
+        .collect::<Outcome<Vec<_>>>()?;
+    let answers = clients
+        .into_iter()
+        .map(process::finish)
+        .collect::<Outcome<Vec<_>>>()?;
+    let resident = process::resident()?;
+    let messages = messages(&running)?;
+
+    let mut starts: HashMap<u64, Vec<i64>> = HashMap::new();
+    for ((track, entries), answers) in tracks.iter().zip(entries).zip(answers) {
+        let mut seen = Seen::default();
+        seen.read(track, &messages, left_out(&sink, track.pad)?)?;
+        let entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.entries.clone_from(&entries);
+        let mut delays = Vec::new();
+        for answer in answers.iter().skip(WARM_UP) {
+            let [part, asked, answered] = answer[..] else {
+                return Err("a client printed something else".into());
+            };
+            let last = seen.last_frames.get(usize::try_from(part)?);
+            let complete = last.and_then(|&frame| seen.entries.get(frame));
+            if let Some(&(complete, _)) = complete
+                && asked < complete
+            {
+                delays.push(answered - complete);
+            }
+        }
+        let delays = Sorted::new(delays);
+        let pad = track.pad;
+        table.bar(
+            format!(
+                "{what}: last frame in -> reload of {pad} read, p50 of {}",
+                delays.len()
+            ),
+            delays.percentile_ms(50),
+            P50_BAR,
+            "ms",
+        );
+        table.bar(
+            format!("{what}: the same of {pad}, p99"),
+            delays.percentile_ms(99),
+            P99_BAR,
+            "ms",
+        );
+        for &(number, date, _) in &seen.segments {
+            starts.entry(number).or_default().push(date);
+        }
+        let errors = seen
+            .segments
+            .iter()
+            .filter_map(|&(_, date, first)| Some(seen.entries.get(first)?.1 - date));
+        let errors = Sorted::new(errors.collect());
+        table.note(
+            format!("{what}: first frame in less PROGRAM-DATE-TIME of {pad}, p50 and max"),
+            format!(
+                "{:.2} and {:.2} ms",
+                errors.percentile_ms(50),
+                errors.max_ms()
+            ),
+        );
+    }
+    let skews = starts
+        .values()
+        .filter_map(|dates| Some(dates.iter().max()? - dates.iter().min()?));
+    let skews = Sorted::new(skews.collect());
+    table.note(
+        format!("{what}: starts of segments of one number apart, p50 and max"),
+        format!(
+            "{:.2} and {:.2} ms",
+            skews.percentile_ms(50),
+            skews.max_ms()
+        ),
+    );
+    table.note(
+        format!("{what}: memory of the process, with sources, a rendition"),
+        format!(
+            "{:.1} MiB",
+            resident as f64 / f64::from(1 << 20) / tracks.len() as f64
+        ),
+    );
+    Ok(())
+}
+
+type Entries = Arc<Mutex<Vec<(i64, i64)>>>;
+
+fn record_entries(sink: &gst::Element, pad: &str) -> Outcome<Entries> {
+    let entries = Entries::default();
+    let pad = sink.static_pad(pad).ok_or("the pad is linked")?;
+    pad.add_probe(gst::PadProbeType::BUFFER, {
+        let entries = Arc::clone(&entries);
+        move |_pad, _info| {
+            let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
+            entries.push((now(), process::unix_now()));
+            gst::PadProbeReturn::Ok
+        }
+    });
+    Ok(entries)
+}
+
+fn messages(running: &Running) -> Outcome<Vec<gst::Structure>> {
+    let bus = running.0.bus().ok_or("a pipeline has a bus")?;
+    let mut all = Vec::new();
+    while let Some(message) = bus.pop_filtered(&[gst::MessageType::Element]) {
+        all.extend(message.structure().map(ToOwned::to_owned));
+    }
+    Ok(all)
+}
+
+/// Frames a track had before it joined, or before its first key frame.
+fn left_out(sink: &gst::Element, pad: &str) -> Outcome<usize> {
+    let stats = sink.property::<gst::Structure>("stats");
+    let track = stats.get::<gst::Structure>(pad)?;
+    let count = track.get::<u64>("dropped-before-joining")?
+        + track.get::<u64>("dropped-before-key-frame")?;
+    Ok(usize::try_from(count)?)
+}
+
+impl Seen {
+    /// Parts follow one another without a hole, so their durations count frames, after those that were left out.
+    fn read(&mut self, track: &Track, messages: &[gst::Structure], left_out: usize) -> Outcome<()> {
+        let (numerator, denominator) = track.rate;
+        let frames = |nanos: u64| -> Outcome<usize> {
+            let count = (u128::from(nanos) * u128::from(numerator)
+                + u128::from(denominator) * 500_000_000)
+                / (u128::from(denominator) * 1_000_000_000);
+            Ok(usize::try_from(count)?)
+        };
+        let mut elapsed = 0;
+        let mut segment_start = 0;
+        for message in messages {
+            if message.get::<&str>("rendition") != Ok(track.pad) {
+                continue;
+            }
+            match message.name().as_str() {
+                "llhls-part" => {
+                    elapsed += message.get::<u64>("duration")?;
+                    self.last_frames
+                        .push(left_out + frames(elapsed)?.saturating_sub(1));
+                }
+                "llhls-segment" => {
+                    let date = i64::try_from(message.get::<u64>("program-date-time")?)?;
+                    self.segments.push((
+                        message.get("msn")?,
+                        date,
+                        left_out + frames(segment_start)?,
+                    ));
+                    segment_start = elapsed;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
