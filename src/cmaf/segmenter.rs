@@ -339,7 +339,7 @@ impl Segmenter {
         self.breaks_next = true;
     }
 
-    fn take(&mut self, frame: Frame, guide: Guide) -> Vec<Step> {
+    fn take(&mut self, frame: Frame, mut guide: Guide) -> Vec<Step> {
         let mut steps = Vec::with_capacity(4);
         if let Some(reason) = self.follow_source(&frame, &mut steps) {
             steps.push(Step::Drop(reason));
@@ -361,6 +361,7 @@ impl Segmenter {
                 return self.join(&frame, Some(border), steps);
             }
             self.number = Some(border.number);
+            guide = Guide::Follow(None);
             self.close_part(wanted, PartBorder::Segment, &mut steps);
             self.end_segment(SegmentEndCause::KeyFrame, &mut steps);
         } else if guide == Guide::Lead && self.is_segment_border(&frame, wanted) {
@@ -369,6 +370,11 @@ impl Segmenter {
         } else if !self.fits(wanted) {
             self.close_part(wanted, PartBorder::Part, &mut steps);
             self.end_overlong_segment(&frame, guide, &mut steps);
+        }
+        if guide != Guide::Lead && self.part.is_none() && self.is_nearly_overlong() {
+            // The leader is in a hole, so there is no border to end the segment at.
+            steps.push(Step::Drop(DropReason::BeforeJoining));
+            return steps;
         }
         let decode = self.place(&frame, wanted, line, guide, &mut steps);
         // The part closes with its last frame, not when the next one has come: that frame's time is the latency.
@@ -438,6 +444,8 @@ impl Segmenter {
         let Guide::Follow(Some(border)) = guide else {
             return None;
         };
+        // A segment needs a frame.
+        self.segment?;
         if let Some(left_at) = border.left_at {
             // The leader's time has jumped back: this track is there once its own has, or when it clearly will not.
             let has_jumped = before.is_some_and(|before| frame.decode <= before);
@@ -690,6 +698,10 @@ impl Segmenter {
         });
         segment.frames += 1;
         if opens_segment {
+            // Its segment was ended for want of a key frame.
+            if let Guide::Follow(Some(border)) = guide {
+                self.number = self.number.max(Some(border.number));
+            }
             if guide == Guide::Lead {
                 steps.push(Step::BeginSegment(NewBorder {
                     presentation: frame.presentation,
@@ -793,17 +805,30 @@ impl Segmenter {
 
     /// Ends the segment when one more part could make it break the target duration (rule PL-08).
     fn end_overlong_segment(&mut self, frame: &Frame, guide: Guide, steps: &mut Vec<Step>) {
-        // A follower ends where the leader did: that is never too long. Only a missing key frame makes it so, and then the
-        // leader's next segment has begun.
-        let next_number = match guide {
-            Guide::Lead => self.number,
-            Guide::Follow(Some(border)) if border.presentation <= frame.presentation => {
-                Some(border.number)
+        // A follower ends where the leader did. Its key frame may be late by half a part, so that segments of a number begin
+        // within a part of each other (rule MV-12).
+        if let Guide::Follow(border) = guide {
+            let late = border.map(|border| frame.presentation - border.presentation);
+            let is_new = border.is_some_and(|border| {
+                border.left_at.is_none() && Some(border.number) > self.number
+            });
+            if is_new
+                && let Some(late) = late
+                && late.0 >= self.plan.part_duration.0 / 2
+            {
+                self.end_segment(SegmentEndCause::NoKeyFrame, steps);
             }
-            Guide::Follow(_) => return,
-        };
-        let (Some(segment), Some(target)) = (self.segment, self.part_target) else {
             return;
+        }
+        if self.is_nearly_overlong() {
+            self.end_segment(SegmentEndCause::NoKeyFrame, steps);
+        }
+    }
+
+    /// Whether one more part could make the open segment break the target duration (rule PL-08).
+    fn is_nearly_overlong(&self) -> bool {
+        let (Some(segment), Some(target)) = (self.segment, self.part_target) else {
+            return false;
         };
         let timescale = self.plan.timescale;
         let fixed = self.constants.map(|constants| constants.target_duration);
@@ -817,10 +842,7 @@ impl Segmenter {
         };
         // Followers may end a frame later than the leader, and must not break it either.
         let spare = timescale.ticks(SPARE_FOR_FOLLOWERS);
-        if self.end + target - segment.start >= longest - spare {
-            self.end_segment(SegmentEndCause::NoKeyFrame, steps);
-            self.number = next_number;
-        }
+        self.end + target - segment.start >= longest - spare
     }
 
     fn end_segment(&mut self, cause: SegmentEndCause, steps: &mut Vec<Step>) {

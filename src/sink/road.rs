@@ -509,8 +509,15 @@ impl Feeder {
     }
 
     fn finish(&self, road: &mut Road) -> Result<(), gst::FlowError> {
+        let target_duration = road
+            .orders
+            .ensemble
+            .read(|conductor| conductor.target_duration());
         let finished = match &mut road.segmenter {
             Some(segmenter) => {
+                if let Some(seconds) = target_duration {
+                    segmenter.give_target_duration(seconds);
+                }
                 let steps = segmenter.finish();
                 self.carry_out(road, steps, None)
             }
