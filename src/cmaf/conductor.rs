@@ -9,10 +9,13 @@
 
 use std::collections::VecDeque;
 
-use crate::time::RunningTime;
+use crate::time::{Nanos, RunningTime};
 
-/// How many borders are remembered: as many as a follower may be behind the leader.
-const REMEMBERED_BORDERS: usize = 256;
+/// How many borders are remembered: as many as a follower may be behind the leader, with files that are not paced.
+const REMEMBERED_BORDERS: usize = 4096;
+
+/// A discontinuity this far before the newest frame is a jump back; less is reordering.
+const SHORTEST_JUMP_BACK: Nanos = Nanos::from_millis(500);
 
 /// Place of a track in the presentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +32,8 @@ pub struct Border {
     pub is_discontinuity: bool,
     /// What source time decode time 0 is at, from here to the next discontinuity, for every track.
     pub zero: RunningTime,
+    /// How far the leader had come when time jumped back here: what follows on from there is from before the jump.
+    pub left_at: Option<RunningTime>,
 }
 
 /// What a track may do with its next frame.
@@ -56,6 +61,8 @@ pub struct Conductor {
     progress: Option<RunningTime>,
     target_duration: Option<u32>,
     next_number: u64,
+    /// A follower was interrupted: the leader's next segment is a discontinuity for all (rule MV-11).
+    wants_break: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +85,7 @@ impl Conductor {
             progress: None,
             target_duration: None,
             next_number: 0,
+            wants_break: false,
         }
     }
 
@@ -118,8 +126,13 @@ impl Conductor {
         track == self.leader
     }
 
-    /// What the track may do with a frame presented at `presentation`.
-    pub fn leave(&self, track: TrackIndex, presentation: RunningTime) -> Leave {
+    /// What the track, in segment `number`, may do with a frame presented at `presentation`.
+    pub fn leave(
+        &self,
+        track: TrackIndex,
+        number: Option<u64>,
+        presentation: RunningTime,
+    ) -> Leave {
         let is_awaiting = self.tracks.contains(&TrackState::Awaited);
         if !self.has_started && is_awaiting {
             return Leave::WaitForStart;
@@ -127,7 +140,13 @@ impl Conductor {
         if track == self.leader {
             return Leave::Lead;
         }
+        // The leader has jumped back: it will not come to where this track still is, and is past that all the same.
+        let has_left = number.is_some_and(|number| {
+            let mut ahead = self.borders_after(number);
+            ahead.any(|border| border.left_at.is_some())
+        });
         match self.progress {
+            _ if has_left => Leave::Follow,
             Some(progress) if presentation <= progress => Leave::Follow,
             _ => Leave::WaitForLeader,
         }
@@ -144,11 +163,16 @@ impl Conductor {
         if self.borders.len() == REMEMBERED_BORDERS {
             self.borders.pop_front();
         }
+        let jumps_from = self.progress.filter(|progress| {
+            is_discontinuity && (*progress - presentation).0 >= SHORTEST_JUMP_BACK.0
+        });
+        self.wants_break &= !is_discontinuity;
         self.borders.push_back(Border {
             number: self.next_number,
             presentation,
             is_discontinuity,
             zero,
+            left_at: jumps_from,
         });
         self.next_number += 1;
         self.next_number - 1
@@ -164,6 +188,20 @@ impl Conductor {
             Some(progress) if !jumped_back => Some(progress.max(presentation)),
             _ => Some(presentation),
         };
+    }
+
+    /// A follower in segment `number` was interrupted. All count the same discontinuities, so the next border is one.
+    pub fn ask_for_break(&mut self, number: Option<u64>) {
+        let Some(number) = number else { return };
+        let is_coming = self
+            .borders_after(number)
+            .any(|border| border.is_discontinuity);
+        self.wants_break |= !is_coming;
+    }
+
+    /// Whether the next segment of the leader has to be a discontinuity.
+    pub fn wants_break(&self) -> bool {
+        self.wants_break
     }
 
     /// The leader's first segment is complete: EXT-X-TARGETDURATION for all.
@@ -199,16 +237,27 @@ impl Conductor {
     }
 
     /// The first border after segment `number`, if it is known.
-    pub fn border_after(&self, number: u64) -> Option<Border> {
-        self.borders
-            .iter()
-            .find(|border| border.number > number)
-            .copied()
+    fn border_after(&self, number: u64) -> Option<Border> {
+        self.borders_after(number).next().copied()
+    }
+
+    /// The border ahead of a track in segment `number`, or the one to join at.
+    pub fn next_border(&self, number: Option<u64>, presentation: RunningTime) -> Option<Border> {
+        match number {
+            Some(number) => self.border_after(number),
+            None => self.border_to_join(presentation),
+        }
+    }
+
+    fn borders_after(&self, number: u64) -> impl Iterator<Item = &Border> {
+        let first = self.borders.front().map_or(0, |border| border.number);
+        let passed = usize::try_from((number + 1).saturating_sub(first)).unwrap_or(usize::MAX);
+        self.borders.range(passed.min(self.borders.len())..)
     }
 
     /// The border a track joins at whose first frame is presented at `presentation`: the newest one not after it, or the
     /// first there is.
-    pub fn border_to_join(&self, presentation: RunningTime) -> Option<Border> {
+    fn border_to_join(&self, presentation: RunningTime) -> Option<Border> {
         let newest = self
             .borders
             .iter()
@@ -238,22 +287,22 @@ mod tests {
     fn one_track_leads_at_once() {
         let mut conductor = Conductor::new(1, VIDEO);
         conductor.arrive(VIDEO);
-        assert_eq!(conductor.leave(VIDEO, at(0)), Leave::Lead);
+        assert_eq!(conductor.leave(VIDEO, None, at(0)), Leave::Lead);
     }
 
     #[test]
     fn the_leader_waits_for_the_others_and_they_stay_behind_it() {
         let mut conductor = Conductor::new(2, VIDEO);
         conductor.arrive(VIDEO);
-        assert_eq!(conductor.leave(VIDEO, at(0)), Leave::WaitForStart);
+        assert_eq!(conductor.leave(VIDEO, None, at(0)), Leave::WaitForStart);
         conductor.arrive(AUDIO);
-        assert_eq!(conductor.leave(VIDEO, at(0)), Leave::Lead);
-        assert_eq!(conductor.leave(AUDIO, at(0)), Leave::WaitForLeader);
+        assert_eq!(conductor.leave(VIDEO, None, at(0)), Leave::Lead);
+        assert_eq!(conductor.leave(AUDIO, None, at(0)), Leave::WaitForLeader);
         begin(&mut conductor, 0);
-        assert_eq!(conductor.leave(AUDIO, at(0)), Leave::Follow);
-        assert_eq!(conductor.leave(AUDIO, at(20)), Leave::WaitForLeader);
+        assert_eq!(conductor.leave(AUDIO, None, at(0)), Leave::Follow);
+        assert_eq!(conductor.leave(AUDIO, None, at(20)), Leave::WaitForLeader);
         conductor.advance(at(33));
-        assert_eq!(conductor.leave(AUDIO, at(20)), Leave::Follow);
+        assert_eq!(conductor.leave(AUDIO, None, at(20)), Leave::Follow);
     }
 
     #[test]
@@ -261,11 +310,11 @@ mod tests {
         let mut conductor = Conductor::new(2, VIDEO);
         conductor.arrive(AUDIO);
         assert_eq!(conductor.give_up(AUDIO), [VIDEO]);
-        assert_eq!(conductor.leave(AUDIO, at(0)), Leave::Lead);
+        assert_eq!(conductor.leave(AUDIO, None, at(0)), Leave::Lead);
         begin(&mut conductor, 0);
         assert_eq!(conductor.give_up(AUDIO), [], "not after the start");
         conductor.arrive(VIDEO);
-        assert_eq!(conductor.leave(VIDEO, at(0)), Leave::Follow);
+        assert_eq!(conductor.leave(VIDEO, None, at(0)), Leave::Follow);
     }
 
     #[test]
@@ -290,9 +339,9 @@ mod tests {
         conductor.advance(at(9000));
         conductor.begin_segment(at(100), at(-9000), true);
         conductor.advance(at(100));
-        assert_eq!(conductor.leave(AUDIO, at(150)), Leave::WaitForLeader);
+        assert_eq!(conductor.leave(AUDIO, None, at(150)), Leave::WaitForLeader);
         conductor.advance(at(166));
-        assert_eq!(conductor.leave(AUDIO, at(150)), Leave::Follow);
+        assert_eq!(conductor.leave(AUDIO, None, at(150)), Leave::Follow);
     }
 
     #[test]
@@ -303,7 +352,7 @@ mod tests {
         begin(&mut conductor, 0);
         conductor.end(VIDEO);
         assert!(!conductor.is_over());
-        assert_eq!(conductor.leave(AUDIO, at(9000)), Leave::Lead);
+        assert_eq!(conductor.leave(AUDIO, None, at(9000)), Leave::Lead);
         conductor.end(AUDIO);
         assert!(conductor.is_over());
     }

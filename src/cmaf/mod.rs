@@ -13,3 +13,6 @@ pub mod boxes;
 pub mod codec;
 pub mod init;
 pub mod moof;
+
+#[cfg(test)]
+mod tests;

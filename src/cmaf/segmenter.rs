@@ -32,6 +32,12 @@ const LONGEST_WAIT_FOR_KEY_FRAME: Nanos = Nanos::from_seconds(5);
 /// How much shorter than allowed a segment is kept, for the followers' sake: two frames of audio and some.
 const SPARE_FOR_FOLLOWERS: Nanos = Nanos::from_millis(60);
 
+/// How much decode time is left free where time jumps back: as much as followers may go on with what was before, and some.
+const ROOM_FOR_FOLLOWERS: Nanos = Nanos::from_millis(1500);
+
+/// A line that begins anew at most this much before the end of the old one goes on, for want of a jump.
+const SHORT_STEP_BACK: Nanos = Nanos::from_millis(200);
+
 /// How many distances between frames are remembered: few enough to follow a camera into the dark within a second.
 const REMEMBERED_SPACINGS: usize = 8;
 
@@ -52,6 +58,8 @@ pub struct Plan {
     pub frame_duration: Option<Nanos>,
     /// Audio has no composition offsets and needs no key frames.
     pub is_audio: bool,
+    /// Other tracks share its time line: their media goes on to other ends than this one's, so that a new line leaves room.
+    pub has_company: bool,
 }
 
 /// What the segmenter has to know of a frame.
@@ -205,6 +213,8 @@ pub struct Segmenter {
     plan: Plan,
     /// How source time becomes decode time. `None` until a key frame starts (or restarts) the line.
     line: Option<Line>,
+    /// The line it left last.
+    left: Option<Line>,
     part: Option<OpenPart>,
     segment: Option<OpenSegment>,
     /// Decode time where the last closed part ended.
@@ -221,6 +231,8 @@ pub struct Segmenter {
     number: Option<u64>,
     /// The next part is the first after a jump.
     is_discontinuity: bool,
+    /// The next segment of this, the leading, track is a discontinuity, because a follower's is.
+    breaks_next: bool,
     /// Decode time of the first frame dropped for want of a key frame.
     waiting_since: Option<RunningTime>,
     /// Presentation time of the line's first frame: key frames are asked for at whole segments after it.
@@ -272,6 +284,7 @@ impl Segmenter {
         Self {
             plan,
             line: None,
+            left: None,
             part: None,
             segment: None,
             end: 0,
@@ -282,6 +295,7 @@ impl Segmenter {
             given_target_duration: None,
             number: None,
             is_discontinuity: false,
+            breaks_next: false,
             waiting_since: None,
             grid: None,
             next_request: None,
@@ -305,6 +319,11 @@ impl Segmenter {
         self.number
     }
 
+    /// Whether its next part comes after an interruption.
+    pub fn is_interrupted(&self) -> bool {
+        self.is_discontinuity && self.line.is_none()
+    }
+
     /// The segment the leading track has just begun has this number.
     pub fn begin(&mut self, number: u64) {
         self.number = Some(number);
@@ -315,7 +334,12 @@ impl Segmenter {
         self.given_target_duration = Some(seconds);
     }
 
-    fn take(&mut self, frame: Frame, guide: Guide) -> Vec<Step> {
+    /// Another track was interrupted: the next segment this one leads is a discontinuity, though its own time goes on.
+    pub fn break_next(&mut self) {
+        self.breaks_next = true;
+    }
+
+    fn take(&mut self, frame: Frame, mut guide: Guide) -> Vec<Step> {
         let mut steps = Vec::with_capacity(4);
         if let Some(reason) = self.follow_source(&frame, &mut steps) {
             steps.push(Step::Drop(reason));
@@ -327,16 +351,17 @@ impl Segmenter {
                 Guide::Follow(border) => self.join(&frame, border, steps),
             };
         };
-        self.newest = Some(frame.decode);
+        let before = self.newest.replace(frame.decode);
         let wanted = line.decode(frame.decode, self.plan.timescale);
         self.find_part_target(&frame, wanted);
 
-        if let Some(border) = self.due_border(&frame, guide) {
-            self.number = Some(border.number);
+        if let Some(border) = self.due_border(&frame, before, guide) {
             if border.is_discontinuity {
                 steps.append(&mut self.interrupt());
                 return self.join(&frame, Some(border), steps);
             }
+            self.number = Some(border.number);
+            guide = Guide::Follow(None);
             self.close_part(wanted, PartBorder::Segment, &mut steps);
             self.end_segment(SegmentEndCause::KeyFrame, &mut steps);
         } else if guide == Guide::Lead && self.is_segment_border(&frame, wanted) {
@@ -344,7 +369,12 @@ impl Segmenter {
             self.end_segment(SegmentEndCause::KeyFrame, &mut steps);
         } else if !self.fits(wanted) {
             self.close_part(wanted, PartBorder::Part, &mut steps);
-            self.end_overlong_segment(guide, &mut steps);
+            self.end_overlong_segment(&frame, guide, &mut steps);
+        }
+        if guide != Guide::Lead && self.part.is_none() && self.is_nearly_overlong() {
+            // The leader is in a hole, so there is no border to end the segment at.
+            steps.push(Step::Drop(DropReason::BeforeJoining));
+            return steps;
         }
         let decode = self.place(&frame, wanted, line, guide, &mut steps);
         // The part closes with its last frame, not when the next one has come: that frame's time is the latency.
@@ -352,7 +382,7 @@ impl Segmenter {
             && !self.fits_after(wanted, decode, expected)
         {
             self.close_part(wanted + expected, PartBorder::Part, &mut steps);
-            self.end_overlong_segment(guide, &mut steps);
+            self.end_overlong_segment(&frame, guide, &mut steps);
         }
         steps
     }
@@ -405,10 +435,23 @@ impl Segmenter {
     }
 
     /// The border a following track has reached with this frame.
-    fn due_border(&self, frame: &Frame, guide: Guide) -> Option<Border> {
+    fn due_border(
+        &self,
+        frame: &Frame,
+        before: Option<RunningTime>,
+        guide: Guide,
+    ) -> Option<Border> {
         let Guide::Follow(Some(border)) = guide else {
             return None;
         };
+        // A segment needs a frame.
+        self.segment?;
+        if let Some(left_at) = border.left_at {
+            // The leader's time has jumped back: this track is there once its own has, or when it clearly will not.
+            let has_jumped = before.is_some_and(|before| frame.decode <= before);
+            let stays = frame.presentation - left_at > LONGEST_BRIDGED_HOLE;
+            return (has_jumped || stays).then_some(border);
+        }
         let is_due = frame.is_sync && frame.presentation + self.early(frame) >= border.presentation;
         is_due.then_some(border)
     }
@@ -449,9 +492,16 @@ impl Segmenter {
             steps.push(Step::Drop(DropReason::NoKeyFrameYet));
             return steps;
         }
+        let timescale = self.plan.timescale;
+        let start = timescale.ticks(frame.decode - border.zero);
+        // What is still published of the old line is in the way of sound; of pictures only the duration changes.
+        let in_the_way = timescale.nanos(self.end - start);
+        if self.plan.is_audio && in_the_way > frame.duration.unwrap_or_default() {
+            steps.push(Step::Drop(DropReason::Backwards));
+            return steps;
+        }
         self.waiting_since = None;
         self.spacings.clear();
-        let timescale = self.plan.timescale;
         let first_offset = if self.plan.is_audio {
             Nanos(0)
         } else {
@@ -491,12 +541,30 @@ impl Segmenter {
         self.spacings.clear();
         self.line = Some(Line {
             source: frame.decode,
-            ticks: self.end,
+            ticks: self.start_of_line(frame),
             first_offset: frame.presentation - frame.decode,
         });
         self.newest = None;
         steps.append(&mut self.push(*frame));
         steps
+    }
+
+    /// Decode time of the first frame of a new line of the leading track.
+    fn start_of_line(&mut self, frame: &Frame) -> i64 {
+        let Some(left) = self.left.filter(|_| self.plan.has_company) else {
+            return self.end;
+        };
+        let timescale = self.plan.timescale;
+        let continued = left.decode(frame.decode, timescale);
+        let room = timescale.ticks(ROOM_FOR_FOLLOWERS);
+        // Where time goes on or jumps forwards, the old count is right for all. Where it jumps back, a follower may still
+        // have some of the old line.
+        self.end = if continued + timescale.ticks(SHORT_STEP_BACK) >= self.end {
+            continued.max(self.end)
+        } else {
+            self.end + room
+        };
+        self.end
     }
 
     /// The part target waits for a frame duration: caps, else the buffer's own, else the first spacing seen.
@@ -604,6 +672,9 @@ impl Segmenter {
             composition_offset,
             is_sync: frame.is_sync,
         };
+        if guide == Guide::Lead && self.segment.is_none() {
+            self.is_discontinuity |= std::mem::take(&mut self.breaks_next);
+        }
         let is_discontinuity = self.is_discontinuity && self.part.is_none();
         let part = self.part.get_or_insert_with(|| OpenPart {
             start: decode,
@@ -627,6 +698,10 @@ impl Segmenter {
         });
         segment.frames += 1;
         if opens_segment {
+            // Its segment was ended for want of a key frame.
+            if let Guide::Follow(Some(border)) = guide {
+                self.number = self.number.max(Some(border.number));
+            }
             if guide == Guide::Lead {
                 steps.push(Step::BeginSegment(NewBorder {
                     presentation: frame.presentation,
@@ -729,28 +804,45 @@ impl Segmenter {
     }
 
     /// Ends the segment when one more part could make it break the target duration (rule PL-08).
-    fn end_overlong_segment(&mut self, guide: Guide, steps: &mut Vec<Step>) {
-        // A follower ends where the leader did: that is never too long. Only a missing key frame makes it so.
-        if guide != Guide::Lead && self.plan.is_audio {
+    fn end_overlong_segment(&mut self, frame: &Frame, guide: Guide, steps: &mut Vec<Step>) {
+        // A follower ends where the leader did. Its key frame may be late by half a part, so that segments of a number begin
+        // within a part of each other (rule MV-12).
+        if let Guide::Follow(border) = guide {
+            let late = border.map(|border| frame.presentation - border.presentation);
+            let is_new = border.is_some_and(|border| {
+                border.left_at.is_none() && Some(border.number) > self.number
+            });
+            if is_new
+                && let Some(late) = late
+                && late.0 >= self.plan.part_duration.0 / 2
+            {
+                self.end_segment(SegmentEndCause::NoKeyFrame, steps);
+            }
             return;
         }
+        if self.is_nearly_overlong() {
+            self.end_segment(SegmentEndCause::NoKeyFrame, steps);
+        }
+    }
+
+    /// Whether one more part could make the open segment break the target duration (rule PL-08).
+    fn is_nearly_overlong(&self) -> bool {
         let (Some(segment), Some(target)) = (self.segment, self.part_target) else {
-            return;
+            return false;
         };
         let timescale = self.plan.timescale;
-        let longest = match self.constants {
+        let fixed = self.constants.map(|constants| constants.target_duration);
+        let longest = match fixed.or(self.given_target_duration) {
             // EXTINF is compared after rounding to the nearest second: half a second more than the target is too long.
-            Some(constants) => {
-                let doubled = 2 * i64::from(constants.target_duration) + 1;
+            Some(target_duration) => {
+                let doubled = 2 * i64::from(target_duration) + 1;
                 doubled * i64::from(timescale.ticks_per_second()) / 2
             }
             None => timescale.ticks(LONGEST_FIRST_SEGMENT),
         };
         // Followers may end a frame later than the leader, and must not break it either.
         let spare = timescale.ticks(SPARE_FOR_FOLLOWERS);
-        if self.end + target - segment.start >= longest - spare {
-            self.end_segment(SegmentEndCause::NoKeyFrame, steps);
-        }
+        self.end + target - segment.start >= longest - spare
     }
 
     fn end_segment(&mut self, cause: SegmentEndCause, steps: &mut Vec<Step>) {
@@ -803,8 +895,9 @@ impl Segmenter {
 
     fn leave_line(&mut self) {
         // Nothing published yet means nothing to be discontinuous with.
-        if self.line.take().is_some() {
+        if let Some(left) = self.line.take() {
             self.is_discontinuity = true;
+            self.left = Some(left);
         }
         self.grid = None;
         self.next_request = None;
@@ -859,6 +952,7 @@ mod tests {
             part_duration: Nanos::from_millis(200),
             frame_duration,
             is_audio: false,
+            has_company: false,
         }
     }
 

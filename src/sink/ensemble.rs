@@ -62,14 +62,19 @@ impl Ensemble {
         }
     }
 
-    /// Waits until the track may go on with a frame presented at `presentation`.
-    pub(super) fn wait(&self, track: TrackIndex, presentation: RunningTime) -> Told {
+    /// Waits until the track, in segment `number`, may go on with a frame presented at `presentation`.
+    pub(super) fn wait(
+        &self,
+        track: TrackIndex,
+        number: Option<u64>,
+        presentation: RunningTime,
+    ) -> Told {
         let mut state = self.state();
         loop {
             if state.is_stopped {
                 return Told::Stop;
             }
-            match state.conductor.leave(track, presentation) {
+            match state.conductor.leave(track, number, presentation) {
                 Leave::Lead => return Told::Lead,
                 Leave::Follow => return Told::Follow,
                 Leave::WaitForStart => {

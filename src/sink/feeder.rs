@@ -60,7 +60,8 @@ impl Feeder {
 
     /// What to do from the next PAUSED on. With other tracks to wait for, the work gets a thread of its own: a streaming
     /// thread that feeds two pads must never wait in one of them.
-    pub(super) fn prepare(&self, orders: Orders, has_company: bool) {
+    pub(super) fn prepare(&self, orders: Orders) {
+        let has_company = orders.has_company;
         let road = Road::new(orders);
         let mode = if has_company {
             imp::Mode::threaded(self, road)

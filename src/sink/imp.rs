@@ -323,12 +323,13 @@ impl LlHlsSink {
                 track: TrackIndex(index),
                 pad: pad.name().to_string(),
                 ensemble: Arc::clone(&ensemble),
+                has_company: pads.len() > 1,
                 segment_duration: settings.segment_duration(),
                 part_duration: settings.part_duration(),
                 send_keyframe_requests: settings.send_keyframe_requests,
                 publish: Box::new(move |publication| server.publish(publication)),
             };
-            track.feeder.prepare(orders, pads.len() > 1);
+            track.feeder.prepare(orders);
         }
         Ok(())
     }

@@ -43,6 +43,8 @@ pub(super) struct Orders {
     pub(super) pad: String,
     /// The other tracks.
     pub(super) ensemble: Arc<Ensemble>,
+    /// There are other tracks.
+    pub(super) has_company: bool,
     pub(super) segment_duration: Nanos,
     pub(super) part_duration: Nanos,
     pub(super) send_keyframe_requests: bool,
@@ -220,6 +222,7 @@ impl Feeder {
                 part_duration: road.orders.part_duration,
                 frame_duration: format.frame_duration(),
                 is_audio: format.is_audio(),
+                has_company: road.orders.has_company,
             })
         });
         let steps = self.segment(road, &mut segmenter, frame);
@@ -247,8 +250,9 @@ impl Feeder {
         if !std::mem::replace(&mut road.has_arrived, true) {
             ensemble.change(|conductor| conductor.arrive(track));
         }
+        let number = segmenter.number();
         let leads = loop {
-            match ensemble.wait(track, frame.presentation) {
+            match ensemble.wait(track, number, frame.presentation) {
                 Told::Lead => break true,
                 Told::Follow => break false,
                 Told::Stop => return Err(gst::FlowError::Flushing),
@@ -259,21 +263,28 @@ impl Feeder {
                 }
             }
         };
-        let number = segmenter.number();
-        let border = ensemble.read(|conductor| match number {
-            Some(number) => conductor.border_after(number),
-            None if leads => None,
-            None => conductor.border_to_join(frame.presentation),
+        let (border, target_duration, wants_break) = ensemble.read(|conductor| {
+            (
+                conductor.next_border(number, frame.presentation),
+                conductor.target_duration(),
+                conductor.wants_break(),
+            )
         });
-        if let Some(seconds) = ensemble.read(|conductor| conductor.target_duration()) {
+        if let Some(seconds) = target_duration {
             segmenter.give_target_duration(seconds);
         }
+        if leads && wants_break {
+            segmenter.break_next();
+        }
         // A track that has just become the leader has borders of the old one to pass first.
-        Ok(if leads && border.is_none() {
-            segmenter.push(frame)
-        } else {
-            segmenter.push_following(frame, border)
-        })
+        if leads && border.is_none() {
+            return Ok(segmenter.push(frame));
+        }
+        let steps = segmenter.push_following(frame, border);
+        if segmenter.is_interrupted() {
+            ensemble.change(|conductor| conductor.ask_for_break(segmenter.number()));
+        }
+        Ok(steps)
     }
 
     fn carry_out(
@@ -559,8 +570,15 @@ impl Feeder {
     }
 
     fn finish(&self, road: &mut Road) -> Result<(), gst::FlowError> {
+        let target_duration = road
+            .orders
+            .ensemble
+            .read(|conductor| conductor.target_duration());
         let finished = match &mut road.segmenter {
             Some(segmenter) => {
+                if let Some(seconds) = target_duration {
+                    segmenter.give_target_duration(seconds);
+                }
                 let steps = segmenter.finish();
                 self.carry_out(road, steps, None)
             }

@@ -1,0 +1,591 @@
+//! Several tracks under one conductor, as the sink runs them, without threads: whoever may go on does.
+
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+
+use super::{
+    conductor::{Conductor, Leave, TrackIndex},
+    segmenter::{Constants, Cut, DropReason, Frame, Plan, SegmentEnd, Segmenter, Step},
+};
+use crate::time::{NANOS_PER_SECOND, Nanos, RunningTime, Timescale};
+
+const VIDEO: usize = 0;
+const AUDIO: usize = 1;
+const FRAME_30: i64 = NANOS_PER_SECOND / 30;
+const RATE: u32 = 48_000;
+const AUDIO_FRAME: i64 = 1024 * NANOS_PER_SECOND / RATE as i64;
+
+#[derive(Clone, Copy, Debug)]
+enum Input {
+    Frame(Frame),
+    /// Other caps, or a flush.
+    Interrupt,
+}
+
+/// One track and what came of it.
+struct Player {
+    inputs: VecDeque<Input>,
+    segmenter: Segmenter,
+    timescale: Timescale,
+    is_audio: bool,
+    has_arrived: bool,
+    has_ended: bool,
+    first: Option<u64>,
+    /// Cuts of each finished segment.
+    segments: Vec<(Vec<Cut>, SegmentEnd)>,
+    open: Vec<Cut>,
+    dropped: Vec<DropReason>,
+    /// Presentation times of what was fed.
+    fed: Vec<i64>,
+}
+
+impl Player {
+    fn new(plan: Plan, inputs: impl IntoIterator<Item = Input>) -> Self {
+        Self {
+            inputs: inputs.into_iter().collect(),
+            segmenter: Segmenter::new(plan),
+            timescale: plan.timescale,
+            is_audio: plan.is_audio,
+            has_arrived: false,
+            has_ended: false,
+            first: None,
+            segments: Vec::new(),
+            open: Vec::new(),
+            dropped: Vec::new(),
+            fed: Vec::new(),
+        }
+    }
+
+    fn carry_out(&mut self, conductor: &mut Conductor, steps: Vec<Step>, frame: Option<Frame>) {
+        for step in steps {
+            match step {
+                Step::Feed(_) => self.fed.extend(frame.map(|frame| frame.presentation.0)),
+                Step::Drop(reason) => self.dropped.push(reason),
+                Step::CutPart(cut) => self.open.push(cut),
+                Step::EndSegment(end) => {
+                    if let Some(constants) = end.constants
+                        && self.first == Some(0)
+                    {
+                        conductor.fix_target_duration(constants.target_duration);
+                    }
+                    self.segments.push((std::mem::take(&mut self.open), end));
+                }
+                Step::RequestKeyFrame(_) => {}
+                Step::BeginSegment(border) => {
+                    let number = conductor.begin_segment(
+                        border.presentation,
+                        border.zero,
+                        border.is_discontinuity,
+                    );
+                    self.segmenter.begin(number);
+                    self.first.get_or_insert(number);
+                    assert_eq!(number, self.number_of_open(), "the leader's number");
+                }
+                Step::Join(number) => {
+                    assert_eq!(self.first, None, "joins once");
+                    self.first = Some(number);
+                }
+            }
+        }
+    }
+
+    /// What the origin numbers the next segment.
+    fn number_of_open(&self) -> u64 {
+        self.first.unwrap() + self.segments.len() as u64
+    }
+
+    /// Number, running time and media time in seconds of the first sample of each segment.
+    fn starts(&self) -> Vec<(u64, i64, f64)> {
+        self.segments
+            .iter()
+            .zip(self.first.unwrap_or(0)..)
+            .map(|((cuts, _), number)| {
+                let media = cuts[0].decode + cuts[0].samples[0].composition_offset;
+                let seconds = media as f64 / f64::from(self.timescale.ticks_per_second());
+                (number, cuts[0].captured.0, seconds)
+            })
+            .collect()
+    }
+
+    fn cuts(&self) -> impl Iterator<Item = &Cut> {
+        self.segments.iter().flat_map(|(cuts, _)| cuts)
+    }
+
+    fn constants(&self) -> Option<Constants> {
+        self.segments.iter().find_map(|(_, end)| end.constants)
+    }
+}
+
+/// All tracks, to their ends.
+fn play(mut players: Vec<Player>) -> Vec<Player> {
+    let mut conductor = Conductor::new(players.len(), TrackIndex(0));
+    let mut idle = 0;
+    while players.iter().any(|player| !player.has_ended) {
+        let mut has_moved = false;
+        for (index, player) in players.iter_mut().enumerate() {
+            let track = TrackIndex(index);
+            has_moved |= step(&mut conductor, track, player);
+            // A follower is as fast as it may be.
+            while !conductor.leads(track) && step(&mut conductor, track, player) {}
+        }
+        if has_moved {
+            idle = 0;
+            continue;
+        }
+        idle += 1;
+        assert!(idle < 3, "all wait for each other");
+        let waiting = players
+            .iter()
+            .position(|player| player.has_arrived && !player.has_ended);
+        conductor.give_up(TrackIndex(waiting.expect("somebody has come")));
+    }
+    for player in &players {
+        check(player);
+    }
+    check_together(&players);
+    players
+}
+
+/// One input of a track, if it may. As `sink/road` does it.
+fn step(conductor: &mut Conductor, track: TrackIndex, player: &mut Player) -> bool {
+    let Some(&input) = player.inputs.front() else {
+        if player.has_ended {
+            return false;
+        }
+        if let Some(seconds) = conductor.target_duration() {
+            player.segmenter.give_target_duration(seconds);
+        }
+        let steps = player.segmenter.finish();
+        player.carry_out(conductor, steps, None);
+        player.has_ended = true;
+        conductor.end(track);
+        return true;
+    };
+    let Input::Frame(frame) = input else {
+        player.inputs.pop_front();
+        let steps = player.segmenter.interrupt();
+        player.carry_out(conductor, steps, None);
+        return true;
+    };
+    if !std::mem::replace(&mut player.has_arrived, true) {
+        conductor.arrive(track);
+    }
+    let number = player.segmenter.number();
+    let leads = match conductor.leave(track, number, frame.presentation) {
+        Leave::Lead => true,
+        Leave::Follow => false,
+        Leave::WaitForStart | Leave::WaitForLeader => return false,
+    };
+    player.inputs.pop_front();
+    let border = conductor.next_border(number, frame.presentation);
+    if let Some(seconds) = conductor.target_duration() {
+        player.segmenter.give_target_duration(seconds);
+    }
+    let steps = if leads && border.is_none() {
+        if conductor.wants_break() {
+            player.segmenter.break_next();
+        }
+        player.segmenter.push(frame)
+    } else {
+        let steps = player.segmenter.push_following(frame, border);
+        if player.segmenter.is_interrupted() {
+            conductor.ask_for_break(player.segmenter.number());
+        }
+        steps
+    };
+    player.carry_out(conductor, steps, Some(frame));
+    if conductor.leads(track) {
+        conductor.advance(frame.presentation);
+    }
+    if player.first.is_some() && !player.open.is_empty() {
+        assert_eq!(
+            player.segmenter.number(),
+            Some(player.number_of_open()),
+            "the origin and the segmenter count alike"
+        );
+    }
+    true
+}
+
+/// What holds for each track alone.
+fn check(player: &Player) {
+    let mut end = None;
+    for cut in player.cuts() {
+        let sum: i64 = cut.samples.iter().map(|sample| sample.duration).sum();
+        assert_eq!(sum, cut.duration.ticks, "CM-10");
+        assert!(
+            cut.samples.iter().all(|sample| sample.duration > 0),
+            "{cut:?}"
+        );
+        match end {
+            Some(end) if cut.is_discontinuity => assert!(cut.decode >= end, "time runs back"),
+            Some(end) => assert_eq!(cut.decode, end, "CM-09: {cut:?}"),
+            None => {}
+        }
+        end = Some(cut.decode + sum);
+    }
+    let Some(constants) = player.constants() else {
+        return;
+    };
+    for (index, (cuts, end)) in player.segments.iter().enumerate() {
+        assert!(
+            end.duration.to_units_nearest(1) <= i64::from(constants.target_duration),
+            "PL-08: {end:?}"
+        );
+        assert!(!cuts.is_empty());
+        for (place, cut) in cuts.iter().enumerate() {
+            assert!(
+                place == 0 || !cut.is_discontinuity,
+                "a discontinuity opens a segment"
+            );
+            if index == 0 && !constants.first_segment_has_parts {
+                continue;
+            }
+            let printed = cut.duration.to_units_nearest(100_000);
+            let target = constants.part_target.to_units_ceil(100_000);
+            assert!(printed <= target, "PL-15: {cut:?}");
+            assert!(
+                place + 1 == cuts.len() || printed * 100 >= target * 85,
+                "PL-16: {cut:?}"
+            );
+        }
+    }
+}
+
+/// What holds between tracks.
+fn check_together(players: &[Player]) {
+    // One that ended inside the first segment could not know; the origin takes the main one's.
+    let targets: Vec<u32> = players
+        .iter()
+        .filter(|player| player.segments.len() > 1)
+        .filter_map(|player| Some(player.constants()?.target_duration))
+        .collect();
+    assert!(
+        targets.windows(2).all(|pair| pair[0] == pair[1]),
+        "MV-09: {targets:?}"
+    );
+}
+
+/// Discontinuities by number of the segment.
+fn breaks(player: &Player) -> Vec<u64> {
+    (player.first.unwrap()..)
+        .zip(&player.segments)
+        .filter(|(_, (cuts, _))| cuts[0].is_discontinuity)
+        .map(|(number, _)| number)
+        .collect()
+}
+
+/// Segments of one number begin at the same time: of running time and of media time (MV-12).
+fn assert_in_step(one: &Player, other: &Player, within: i64) {
+    let others = other.starts();
+    let mut compared = 0;
+    for (number, captured, media) in one.starts() {
+        let Some(&(_, other_captured, other_media)) =
+            others.iter().find(|(other, ..)| *other == number)
+        else {
+            continue;
+        };
+        compared += 1;
+        assert!(
+            (captured - other_captured).abs() <= within,
+            "segment {number} begins {} ns apart",
+            captured - other_captured
+        );
+        let apart = (media - other_media) * 1e9 - (captured - other_captured) as f64;
+        assert!(
+            apart.abs() <= 1e6,
+            "segment {number}: {apart} ns between the tracks' media times"
+        );
+    }
+    assert!(compared > 0, "nothing to compare");
+}
+
+fn video_plan() -> Plan {
+    Plan {
+        timescale: Timescale::new(90_000).unwrap(),
+        segment_duration: Nanos::from_seconds(1),
+        part_duration: Nanos::from_millis(200),
+        frame_duration: Some(Nanos(FRAME_30)),
+        is_audio: false,
+        has_company: true,
+    }
+}
+
+fn audio_plan() -> Plan {
+    Plan {
+        timescale: Timescale::new(RATE).unwrap(),
+        frame_duration: Some(Nanos(AUDIO_FRAME)),
+        is_audio: true,
+        ..video_plan()
+    }
+}
+
+fn frame(nanos: i64, duration: i64, is_sync: bool) -> Input {
+    Input::Frame(Frame {
+        decode: RunningTime(nanos),
+        presentation: RunningTime(nanos),
+        duration: Some(Nanos(duration)),
+        is_sync,
+    })
+}
+
+/// Frames from `from` to `until` milliseconds, with a key frame each `gop` from the first on.
+fn video(from: i64, until: i64, gop: i64) -> Vec<Input> {
+    let (from, until) = (from * 1_000_000, until * 1_000_000);
+    (0..)
+        .map(|index| (index, from + index * NANOS_PER_SECOND / 30))
+        .take_while(|&(_, time)| time < until)
+        .map(|(index, time)| frame(time, FRAME_30, index % gop == 0))
+        .collect()
+}
+
+fn audio(from: i64, until: i64) -> Vec<Input> {
+    let (from, until) = (from * 1_000_000, until * 1_000_000);
+    (0..)
+        .map(|index| from + index * 1024 * NANOS_PER_SECOND / i64::from(RATE))
+        .take_while(|&time| time < until)
+        .map(|time| frame(time, AUDIO_FRAME, true))
+        .collect()
+}
+
+fn pair(video: Vec<Input>, audio: Vec<Input>) -> Vec<Player> {
+    play(vec![
+        Player::new(video_plan(), video),
+        Player::new(audio_plan(), audio),
+    ])
+}
+
+#[test]
+fn audio_begins_its_segments_within_a_frame_of_the_videos() {
+    let players = pair(video(0, 20_000, 30), audio(0, 20_000));
+    assert_eq!(players[VIDEO].segments.len(), 20);
+    // The sound is longer by less than a frame, and a segment begins at 20 s.
+    assert_eq!(players[AUDIO].segments.len(), 21);
+    assert_in_step(&players[VIDEO], &players[AUDIO], AUDIO_FRAME + 1);
+    for player in &players {
+        assert!(player.dropped.is_empty());
+        assert!(breaks(player).is_empty());
+    }
+    for cut in players[AUDIO].cuts() {
+        for sample in &cut.samples {
+            assert!((1023..=1025).contains(&sample.duration), "{sample:?}");
+        }
+    }
+}
+
+#[test]
+fn the_offset_of_the_input_is_kept() {
+    // Audio first, by 7.3 ms; the frame that begins before the video is left out.
+    let players = pair(video(1_000, 5_000, 30), audio(993, 5_000));
+    assert_eq!(players[AUDIO].dropped, [DropReason::BeforeJoining]);
+    assert_in_step(&players[VIDEO], &players[AUDIO], AUDIO_FRAME + 1);
+    let first = &players[AUDIO].starts()[0];
+    let late = first.1 - 1_000_000_000;
+    assert!(((first.2 * 1e9) as i64 - late).abs() <= 1_000_000_000 / i64::from(RATE));
+}
+
+#[test]
+fn b_frames_of_the_video_do_not_move_the_audio() {
+    let delayed = video(0, 6_000, 30).into_iter().map(|input| match input {
+        Input::Frame(frame) => Input::Frame(Frame {
+            decode: frame.decode + Nanos(-2 * FRAME_30),
+            ..frame
+        }),
+        other => other,
+    });
+    let players = pair(delayed.collect(), audio(0, 6_000));
+    assert_in_step(&players[VIDEO], &players[AUDIO], AUDIO_FRAME + 1);
+}
+
+#[test]
+fn a_late_track_joins_with_the_right_number() {
+    let players = pair(video(0, 10_000, 30), audio(3_300, 10_000));
+    assert_eq!(players[AUDIO].first, Some(4), "the border at 4 s");
+    assert_in_step(&players[VIDEO], &players[AUDIO], AUDIO_FRAME + 1);
+    // And on the border itself.
+    let players = pair(video(0, 10_000, 30), audio(3_000, 10_000));
+    assert_eq!(players[AUDIO].first, Some(3));
+}
+
+#[test]
+fn late_video_follows_audio_that_began() {
+    let mut players = vec![
+        Player::new(audio_plan(), audio(0, 10_000)),
+        Player::new(video_plan(), video(3_000, 10_000, 30)),
+    ];
+    players = play(players);
+    assert_eq!(players[0].segments.len(), 10);
+    let first = players[1].first.unwrap();
+    assert!((3..=4).contains(&first), "{first}");
+    assert_in_step(&players[0], &players[1], 1_000_000_000);
+}
+
+#[test]
+fn who_follows_takes_the_lead_when_the_leader_ends() {
+    let players = pair(video(0, 5_000, 30), audio(0, 12_000));
+    assert_eq!(players[VIDEO].segments.len(), 5);
+    let lengths = players[AUDIO].segments.len();
+    assert!((12..=13).contains(&lengths), "{lengths}");
+    assert!(breaks(&players[AUDIO]).is_empty());
+    assert_in_step(&players[VIDEO], &players[AUDIO], AUDIO_FRAME + 1);
+}
+
+#[test]
+fn a_follower_may_end_early() {
+    let players = pair(video(0, 8_000, 30), audio(0, 2_500));
+    assert_eq!(players[VIDEO].segments.len(), 8);
+    assert_eq!(players[AUDIO].segments.len(), 3);
+}
+
+#[test]
+fn a_leader_that_changes_its_format_takes_the_others_along() {
+    let mut frames = video(0, 3_500, 30);
+    frames.push(Input::Interrupt);
+    frames.extend(video(3_500, 8_000, 30));
+    let players = pair(frames, audio(0, 8_000));
+    assert_eq!(breaks(&players[VIDEO]), [4]);
+    assert_eq!(breaks(&players[AUDIO]), [4]);
+    assert!(players[AUDIO].dropped.is_empty());
+    assert_in_step(&players[VIDEO], &players[AUDIO], AUDIO_FRAME + 1);
+}
+
+#[test]
+fn a_follower_that_changes_its_format_is_followed_by_the_leader() {
+    let mut frames = audio(0, 3_500);
+    frames.push(Input::Interrupt);
+    frames.extend(audio(3_520, 8_000));
+    let players = pair(video(0, 8_000, 30), frames);
+    assert_eq!(breaks(&players[AUDIO]), [4]);
+    assert_eq!(breaks(&players[VIDEO]), [4]);
+    assert_in_step(&players[VIDEO], &players[AUDIO], AUDIO_FRAME + 1);
+}
+
+#[test]
+fn both_jump_forwards() {
+    let mut frames = video(0, 3_500, 30);
+    frames.extend(video(60_000, 65_000, 30));
+    let mut sound = audio(0, 3_500);
+    sound.extend(audio(60_000, 65_000));
+    let players = pair(frames, sound);
+    assert_eq!(breaks(&players[VIDEO]), [4]);
+    assert_eq!(breaks(&players[AUDIO]), [4]);
+    assert_in_step(&players[VIDEO], &players[AUDIO], AUDIO_FRAME + 1);
+}
+
+#[test]
+fn both_jump_back_and_nobody_waits_for_what_was() {
+    // The sound of the old line is longer, as it usually is.
+    let mut frames = video(0, 9_500, 30);
+    frames.extend(video(100, 5_000, 30));
+    let mut sound = audio(0, 9_700);
+    sound.extend(audio(100, 5_000));
+    let players = pair(frames, sound);
+    assert_eq!(breaks(&players[VIDEO]), [10]);
+    assert_eq!(breaks(&players[AUDIO]), [10]);
+    let fed = players[AUDIO].fed.len();
+    assert!(
+        fed >= audio(0, 9_700).len() + audio(100, 5_000).len() - 2,
+        "{fed}"
+    );
+    assert_in_step(&players[VIDEO], &players[AUDIO], AUDIO_FRAME + 1);
+}
+
+#[test]
+fn only_the_leader_jumps_back() {
+    let mut frames = video(0, 4_500, 30);
+    frames.extend(video(100, 9_000, 30));
+    let players = pair(frames, audio(0, 9_000));
+    assert_eq!(breaks(&players[VIDEO]), breaks(&players[AUDIO]));
+}
+
+#[test]
+fn a_ladder_cuts_where_its_first_rung_does() {
+    let rung = || Player::new(video_plan(), video(0, 10_000, 30));
+    let players = play(vec![rung(), rung(), rung()]);
+    for player in &players {
+        assert_eq!(player.segments.len(), 10);
+        assert_in_step(&players[0], player, 0);
+    }
+}
+
+#[test]
+fn a_rung_without_its_key_frames_keeps_its_numbers() {
+    let players = play(vec![
+        Player::new(video_plan(), video(0, 20_000, 30)),
+        // A deaf encoder, a key frame each 4 s.
+        Player::new(video_plan(), video(0, 20_000, 120)),
+    ]);
+    let lag = players[0]
+        .segments
+        .len()
+        .abs_diff(players[1].segments.len());
+    assert!(lag <= 1, "{lag}");
+    assert_in_step(&players[0], &players[1], NANOS_PER_SECOND);
+}
+
+#[test]
+fn an_hour_of_a_slower_audio_clock_does_not_drift() {
+    let drift = |time: i64| time + time / 10_000;
+    let sound = audio(0, 3_599_000).into_iter().map(|input| match input {
+        Input::Frame(frame) => Input::Frame(Frame {
+            decode: RunningTime(drift(frame.decode.0)),
+            presentation: RunningTime(drift(frame.presentation.0)),
+            ..frame
+        }),
+        other => other,
+    });
+    let players = pair(video(0, 3_600_000, 30), sound.collect());
+    assert_eq!(players[VIDEO].segments.len(), 3600);
+    assert!(breaks(&players[AUDIO]).is_empty());
+    assert_in_step(&players[VIDEO], &players[AUDIO], 2 * AUDIO_FRAME);
+    // Where each sample is against where its frame was.
+    let mut fed = players[AUDIO].fed.iter();
+    let mut worst = 0;
+    for cut in players[AUDIO].cuts() {
+        let mut decode = cut.decode;
+        for sample in &cut.samples {
+            let shown = players[AUDIO].timescale.nanos(decode).0;
+            worst = worst.max((shown - fed.next().unwrap()).abs());
+            decode += sample.duration;
+        }
+    }
+    assert!(worst <= 1_000_000, "{worst} ns");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Jitter, holes, jumps, changes of format, of one or both, and any phase between them.
+    #[test]
+    fn any_two_tracks_make_legal_lines(
+        offset in -500_i64..3_500,
+        gop in 10_i64..70,
+        events in prop::collection::vec((any::<bool>(), any::<bool>(), 0_u8..6, 200_i64..6_000), 1..6),
+        leader_is_audio in any::<bool>(),
+    ) {
+        let mut frames = Vec::new();
+        let mut sound = Vec::new();
+        let (mut video_at, mut audio_at) = (10_000, 10_000 + offset);
+        for (to_video, to_audio, event, length) in events {
+            frames.extend(video(video_at, video_at + length, gop));
+            sound.extend(audio(audio_at, audio_at + length));
+            video_at += length;
+            audio_at += length;
+            for (applies, at, track) in [(to_video, &mut video_at, &mut frames), (to_audio, &mut audio_at, &mut sound)] {
+                match event {
+                    _ if !applies => {}
+                    0 => *at += 300,
+                    1 => *at += 2_500,
+                    2 => *at += 20_000,
+                    3 => *at -= 4_000,
+                    4 => track.push(Input::Interrupt),
+                    _ => {}
+                }
+            }
+        }
+        let video = Player::new(video_plan(), frames);
+        let audio = Player::new(audio_plan(), sound);
+        play(if leader_is_audio { vec![audio, video] } else { vec![video, audio] });
+    }
+}
