@@ -340,7 +340,7 @@ function stats() {
     edge,
     buffer: bufferAhead(video.buffered),
     // Of each kind by itself: of a hole in the sound the element's own ranges say only that something is missing.
-    buffers: Object.fromEntries(Object.entries(tracks).map(([kind, { buffer }]) => [kind, buffer ? bufferAhead(buffer.buffered) : 0])),
+    buffers: Object.fromEntries(Object.entries(tracks).map(([kind, { buffer }]) => [kind, trackAhead(buffer)])),
     level: hls?.levels?.length ? hls.currentLevel : null,
     levels: hls?.levels?.length ?? 0,
     fatal,
@@ -353,6 +353,15 @@ function stats() {
     startup: startedAt === null ? null : startedAt / 1000,
     state: document.body.dataset.state,
   };
+}
+
+function trackAhead(buffer) {
+  try {
+    return buffer ? bufferAhead(buffer.buffered) : 0;
+  } catch {
+    // The browser gave up the track, and its error is on its way.
+    return 0;
+  }
 }
 
 function bufferAhead(buffered) {
