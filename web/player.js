@@ -34,9 +34,10 @@ let hasEnded = false;
 
 // What the figures are made from.
 let details = null;
-// The folder each level's media lies in. It is new in every run of the origin.
-let folders = new Map();
-let codecs = '';
+// The folder the media of all levels lies in, new in every run of the origin; null before the first playlist.
+let folder = null;
+// The buffers hls.js fills, by what is in them: video, audio, or both together as audiovideo.
+let tracks = {};
 let parts = 0;
 let segments = 0;
 let stalls = 0;
@@ -104,7 +105,8 @@ function playsNatively() {
 
 function start() {
   details = null;
-  folders = new Map();
+  folder = null;
+  tracks = {};
   playingSince = null;
   hasEnded = false;
   endedText = null;
@@ -127,14 +129,14 @@ function startHlsJs() {
   const { Events, ErrorTypes } = Hls;
 
   hls.on(Events.MANIFEST_PARSED, play);
-  hls.on(Events.BUFFER_CODECS, (_, tracks) => {
-    codecs = Object.values(tracks).map((track) => track?.codec).filter(Boolean).join(', ');
+  hls.on(Events.BUFFER_CREATED, (_, created) => {
+    tracks = created.tracks;
   });
   hls.on(Events.LEVEL_UPDATED, (_, update) => {
     details = update.details;
     // An origin restarted within seconds counts from the same numbers again: hls.js then takes the new run's segments
     // for ones it has, and stands still. Not from within its own event: it would be destroyed under its feet.
-    if (isNewRun(update)) return setTimeout(restart);
+    if (isNewRun(update.details)) return setTimeout(restart);
     if (document.body.dataset.state === 'retrying') showPlaying();
     if (!jumpAtNextUpdate) return;
     jumpAtNextUpdate = false;
@@ -148,7 +150,7 @@ function startHlsJs() {
   hls.on(Events.ERROR, (_, error) => {
     if (!error.fatal) {
       // hls.js still tries by itself; it gives up a few seconds later, with a fatal error.
-      const isPlaylist = /^(manifest|level)Load/.test(error.details);
+      const isPlaylist = /^(manifest|level|audioTrack)Load/.test(error.details);
       if (isPlaylist) show('retrying', 'The server does not answer. Trying again.');
       return;
     }
@@ -164,13 +166,12 @@ function startHlsJs() {
   hls.attachMedia(video);
 }
 
-function isNewRun({ details: { fragments }, level }) {
+function isNewRun({ fragments }) {
   const map = fragments.at(-1)?.initSegment?.url;
   if (!map) return false;
-  const folder = new URL('.', map).href;
-  const isNew = folders.has(level) && folders.get(level) !== folder;
-  folders.set(level, folder);
-  return isNew;
+  const before = folder;
+  folder = new URL('.', map).href;
+  return before !== null && before !== folder;
 }
 
 function startNatively() {
@@ -337,7 +338,11 @@ function stats() {
     stalls,
     stalledSeconds: (stalledMs + stall) / 1000,
     edge,
-    buffer: bufferAhead(),
+    buffer: bufferAhead(video.buffered),
+    // Of each kind by itself: of a hole in the sound the element's own ranges say only that something is missing.
+    buffers: Object.fromEntries(Object.entries(tracks).map(([kind, { buffer }]) => [kind, trackAhead(buffer)])),
+    level: hls?.levels?.length ? hls.currentLevel : null,
+    levels: hls?.levels?.length ?? 0,
     fatal,
     currentTime: video.currentTime,
     lowLatency: Boolean(hls?.lowLatencyMode && lastPart),
@@ -350,8 +355,17 @@ function stats() {
   };
 }
 
-function bufferAhead() {
-  const { buffered, currentTime } = video;
+function trackAhead(buffer) {
+  try {
+    return buffer ? bufferAhead(buffer.buffered) : 0;
+  } catch {
+    // The browser gave up the track, and its error is on its way.
+    return 0;
+  }
+}
+
+function bufferAhead(buffered) {
+  const { currentTime } = video;
   for (let i = 0; i < buffered.length; i += 1) {
     // The first frame of a buffer may lie a hair after the position that plays it.
     if (buffered.start(i) <= currentTime + 0.1 && currentTime < buffered.end(i)) return buffered.end(i) - currentTime;
@@ -381,12 +395,33 @@ function render() {
   write('edge', now.edge ?? '–');
   write('buffer', startedAt === null ? '–' : seconds(now.buffer, 2));
   write('stalls', now.stalls === 0 ? 'none' : `${now.stalls}, ${seconds(now.stalledSeconds, 1)}`);
-  write('picture', video.videoWidth ? `${video.videoWidth} × ${video.videoHeight}` : '–');
-  write('codec', codecs || '–');
+  write('picture', picture());
+  write('level', level(now));
+  write('sound', sound());
+  write('codec', Object.values(tracks).map((track) => track.codec).filter(Boolean).join(', ') || '–');
   write('player', hls ? `hls.js ${Hls.version}` : video.currentSrc ? 'the browser’s own' : '–');
   if (!hls || !details) return;
   write('mode', now.lowLatency ? 'parts, low latency' : 'whole segments');
   write('loaded', `${now.parts} parts, ${now.segments} segments`);
+}
+
+function picture() {
+  if (video.videoWidth) return `${video.videoWidth} × ${video.videoHeight}`;
+  return tracks.audio && !tracks.video && !tracks.audiovideo ? 'none' : '–';
+}
+
+// Which variant of how many is played, the best one first.
+function level({ level: index, levels }) {
+  const playing = hls?.levels?.[index];
+  if (!playing) return '–';
+  const rate = `${Math.round(playing.bitrate / 1000)} kbit/s`;
+  return levels === 1 ? rate : `${levels - index} of ${levels}, ${rate}`;
+}
+
+function sound() {
+  const rendition = hls?.audioTracks?.[hls.audioTrack];
+  if (rendition) return [rendition.name, rendition.lang, rendition.channels && `${rendition.channels} ch`].filter(Boolean).join(', ');
+  return tracks.audio || /mp4a|opus/i.test(tracks.audiovideo?.codec ?? '') ? 'yes' : '–';
 }
 
 function seconds(value, digits) {

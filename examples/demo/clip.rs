@@ -1,6 +1,6 @@
-//! A video file as an endless stream.
+//! A video file as an endless stream, with its sound where that is AAC.
 //!
-//! Belongs here: finding the video in the file, whether it must be encoded anew, and starting over without a gap.
+//! Belongs here: finding the video and the AAC in the file, whether it must be encoded anew, and starting over without a gap.
 //! Does not: live sources, and everything around the pipeline (`main.rs`).
 
 use std::path::Path;
@@ -12,6 +12,9 @@ use gst::prelude::*;
 
 use crate::{ENCODE, Outcome};
 
+/// How long a file may take to say what is in it.
+const LOOK_DEADLINE: gst::ClockTime = gst::ClockTime::from_seconds(5);
+
 /// A file in a loop.
 ///
 /// It is played as one *segment* (in GStreamer's sense) after the other: at a segment's end the demuxer starts over
@@ -20,6 +23,10 @@ use crate::{ENCODE, Outcome};
 pub(crate) struct Clip {
     /// The pad the file's video comes from, by which the demuxer is told to start over. Set once it is found.
     video: Arc<OnceLock<gst::Pad>>,
+    /// The pad its sound comes from, if the sink takes it.
+    audio: Arc<OnceLock<gst::Pad>>,
+    /// Where the round under way begins, for all pads alike.
+    round: Arc<Mutex<Round>>,
 }
 
 impl Clip {
@@ -37,6 +44,11 @@ impl Clip {
             .build()?;
         let parser = gst::ElementFactory::make("parsebin").build()?;
         pipeline.add_many([&source, &parser])?;
+        // Before the run begins: the sink must know how many tracks to wait for.
+        sink.request_pad_simple("video").ok_or("no video pad")?;
+        if has_aac(file)? {
+            sink.request_pad_simple("audio").ok_or("no audio pad")?;
+        }
         source.link(&parser)?;
 
         parser.connect_pad_added({
@@ -53,12 +65,26 @@ impl Clip {
         }
     }
 
-    /// Takes the first video of the file and drops everything else.
+    /// Takes the first video of the file and its first AAC, and drops everything else.
     fn pad_added(&self, parser: &gst::Element, pad: &gst::Pad, sink: &gst::Element) {
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
         let is_video = caps
             .structure(0)
             .is_some_and(|caps| caps.name().starts_with("video/"));
+        if is_aac(&caps)
+            && sink.static_pad("audio").is_some()
+            && self.audio.set(pad.clone()).is_ok()
+        {
+            // Until the video is ready, which starts both over from the beginning.
+            pad.add_probe(gst::PadProbeType::BUFFER, |pad, _| {
+                if pad.is_linked() {
+                    gst::PadProbeReturn::Remove
+                } else {
+                    gst::PadProbeReturn::Drop
+                }
+            });
+            return;
+        }
         if !is_video || self.video.set(pad.clone()).is_err() {
             pad.add_probe(gst::PadProbeType::BUFFER, |_, _| gst::PadProbeReturn::Drop);
             return;
@@ -68,7 +94,7 @@ impl Clip {
         // cannot do, and before the first frame a demuxer may not be ready for it. So this frame is held until the main
         // thread has seeked and linked the pad.
         let started = AtomicBool::new(false);
-        let (parser, sink) = (parser.clone(), sink.clone());
+        let (clip, parser, sink) = (self.clone(), parser.clone(), sink.clone());
         pad.add_probe(
             gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER,
             move |pad, info| {
@@ -76,9 +102,10 @@ impl Clip {
                 if let Some(block) = info.id.take()
                     && !started.swap(true, Ordering::Relaxed)
                 {
-                    let (parser, pad, sink) = (parser.clone(), pad.clone(), sink.clone());
+                    let (clip, parser) = (clip.clone(), parser.clone());
+                    let (pad, sink) = (pad.clone(), sink.clone());
                     glib::MainContext::default().invoke(move || {
-                        if let Err(error) = start(road, &parser, &pad, &sink) {
+                        if let Err(error) = clip.start(road, &parser, &pad, &sink) {
                             gst::element_error!(
                                 parser,
                                 gst::StreamError::Failed,
@@ -91,6 +118,58 @@ impl Clip {
                 gst::PadProbeReturn::Ok
             },
         );
+    }
+
+    /// Lays the road between the file and the sink, and starts the first round.
+    fn start(
+        &self,
+        road: Road,
+        parser: &gst::Element,
+        pad: &gst::Pad,
+        sink: &gst::Element,
+    ) -> Outcome<()> {
+        let pipeline = parser
+            .parent()
+            .and_downcast::<gst::Pipeline>()
+            .ok_or("the pipeline is gone")?;
+        pad.send_event(seek_to_start(
+            gst::SeekFlags::FLUSH | gst::SeekFlags::SEGMENT,
+        ));
+
+        let chain = gst::parse::bin_from_description(road.line(), true)?;
+        pipeline.add(&chain)?;
+        chain.link_pads(Some("src"), sink, Some("video"))?;
+        let mut entry = chain.static_pad("sink").ok_or("nothing to link to")?;
+        chain.sync_state_with_parent()?;
+
+        if road == Road::Encode {
+            let decoder = gst::ElementFactory::make("decodebin3").build()?;
+            pipeline.add(&decoder)?;
+            decoder.connect_pad_added(move |decoder, pad| {
+                if let Err(error) = pad.link(&entry) {
+                    gst::element_error!(
+                        decoder,
+                        gst::StreamError::Decode,
+                        ("cannot decode the file: {error}")
+                    );
+                }
+            });
+            entry = decoder.static_pad("sink").ok_or("nothing to link to")?;
+            decoder.sync_state_with_parent()?;
+        }
+
+        if let Some(audio) = self.audio.get() {
+            let chain = gst::parse::bin_from_description("queue ! aacparse", true)?;
+            pipeline.add(&chain)?;
+            chain.link_pads(Some("src"), sink, Some("audio"))?;
+            let entry = chain.static_pad("sink").ok_or("nothing to link to")?;
+            chain.sync_state_with_parent()?;
+            join_rounds(&entry, &self.round);
+            audio.link(&entry)?;
+        }
+        join_rounds(&entry, &self.round);
+        pad.link(&entry)?;
+        Ok(())
     }
 }
 
@@ -122,48 +201,11 @@ impl Road {
 
     fn line(self) -> &'static str {
         match self {
-            Self::AsItIs => "h264parse",
-            Self::Timestamp => "h264parse ! h264timestamper",
+            Self::AsItIs => "queue ! h264parse",
+            Self::Timestamp => "queue ! h264parse ! h264timestamper",
             Self::Encode => ENCODE,
         }
     }
-}
-
-/// Lays the road between the file's video and the sink, and starts the first round.
-fn start(road: Road, parser: &gst::Element, pad: &gst::Pad, sink: &gst::Element) -> Outcome<()> {
-    let pipeline = parser
-        .parent()
-        .and_downcast::<gst::Pipeline>()
-        .ok_or("the pipeline is gone")?;
-    pad.send_event(seek_to_start(
-        gst::SeekFlags::FLUSH | gst::SeekFlags::SEGMENT,
-    ));
-
-    let chain = gst::parse::bin_from_description(road.line(), true)?;
-    pipeline.add(&chain)?;
-    chain.link_pads(Some("src"), sink, Some("video"))?;
-    let mut entry = chain.static_pad("sink").ok_or("nothing to link to")?;
-    chain.sync_state_with_parent()?;
-
-    if road == Road::Encode {
-        let decoder = gst::ElementFactory::make("decodebin3").build()?;
-        pipeline.add(&decoder)?;
-        decoder.connect_pad_added(move |decoder, pad| {
-            if let Err(error) = pad.link(&entry) {
-                gst::element_error!(
-                    decoder,
-                    gst::StreamError::Decode,
-                    ("cannot decode the file: {error}")
-                );
-            }
-        });
-        entry = decoder.static_pad("sink").ok_or("nothing to link to")?;
-        decoder.sync_state_with_parent()?;
-    }
-
-    join_rounds(&entry);
-    pad.link(&entry)?;
-    Ok(())
 }
 
 fn seek_to_start(flags: gst::SeekFlags) -> gst::Event {
@@ -177,12 +219,42 @@ fn seek_to_start(flags: gst::SeekFlags) -> gst::Event {
     )
 }
 
-/// Makes each round begin exactly where the last frame of the one before ended.
+/// Whether the file has sound that the sink takes.
+fn has_aac(file: &Path) -> Outcome<bool> {
+    let pipeline = gst::Pipeline::new();
+    let source = gst::ElementFactory::make("filesrc")
+        .property("location", file)
+        .build()?;
+    let parser = gst::ElementFactory::make("parsebin").build()?;
+    pipeline.add_many([&source, &parser])?;
+    source.link(&parser)?;
+    let bus = pipeline.bus().ok_or("the pipeline has no bus")?;
+    pipeline.set_state(gst::State::Paused)?;
+    let wanted = [gst::MessageType::StreamCollection, gst::MessageType::Error];
+    let told = bus.timed_pop_filtered(LOOK_DEADLINE, &wanted);
+    pipeline.set_state(gst::State::Null)?;
+    // An error comes up again, and is told, when the file is played.
+    Ok(told.is_some_and(|message| match message.view() {
+        gst::MessageView::StreamCollection(found) => found
+            .stream_collection()
+            .iter()
+            .any(|stream| stream.caps().is_some_and(|caps| is_aac(&caps))),
+        _ => false,
+    }))
+}
+
+fn is_aac(caps: &gst::CapsRef) -> bool {
+    caps.structure(0).is_some_and(|caps| {
+        caps.name() == "audio/mpeg" && matches!(caps.get::<i32>("mpegversion"), Ok(2 | 4))
+    })
+}
+
+/// Makes each round begin exactly where the longest track of the one before ended.
 ///
 /// Left alone, a demuxer counts from the begin of its last sample, of whatever track: the first frame of a round would
-/// come a frame too early, or later by what the sound is longer.
-fn join_rounds(pad: &gst::Pad) {
-    let round = Mutex::new(Round::default());
+/// come a frame too early. All tracks get the same begin, so that sound and picture stay together.
+fn join_rounds(pad: &gst::Pad, round: &Arc<Mutex<Round>>) {
+    let round = Arc::clone(round);
     pad.add_probe(
         gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM,
         move |_, info| {
@@ -194,7 +266,7 @@ fn join_rounds(pad: &gst::Pad) {
                         && let Some(time) = segment.segment().downcast_ref::<gst::ClockTime>()
                     {
                         let mut time = time.clone();
-                        time.set_base(round.next());
+                        time.set_base(round.base_of(segment.seqnum()));
                         *event = gst::event::Segment::builder(&time)
                             .seqnum(segment.seqnum())
                             .build();
@@ -207,9 +279,11 @@ fn join_rounds(pad: &gst::Pad) {
     );
 }
 
-/// Where in running time a round begins and what it spans in the file's time.
+/// Where in running time a round begins and what it spans in the file's time. The demuxer's one thread tells of all tracks.
 #[derive(Default)]
 struct Round {
+    /// By which the segments of one round are known on every pad; `None` before the first.
+    seqnum: Option<gst::Seqnum>,
     base: gst::ClockTime,
     /// First begin and last end of the frames seen, in presentation time; `None` before the first frame.
     span: Option<(gst::ClockTime, gst::ClockTime)>,
@@ -223,9 +297,11 @@ impl Round {
         self.span = Some((first.min(begin), last.max(end)));
     }
 
-    /// The running time at which the next round begins.
-    fn next(&mut self) -> gst::ClockTime {
-        if let Some((first, last)) = self.span.take() {
+    /// The running time at which the round of a segment begins; another number than before is a new round.
+    fn base_of(&mut self, seqnum: gst::Seqnum) -> gst::ClockTime {
+        if self.seqnum.replace(seqnum) != Some(seqnum)
+            && let Some((first, last)) = self.span.take()
+        {
             self.base += last - first;
         }
         self.base

@@ -51,6 +51,10 @@ const CAMERA_FORMATS: [(&str, &str); 5] = [
     ("video/x-raw", "identity"),
 ];
 
+/// Softly: it may be on for hours.
+const TEST_TONE: &str = "audiotestsrc is-live=true volume=0.1 samplesperbuffer=480 \
+                         ! audio/x-raw,rate=48000,channels=2 ! audioconvert ! avenc_aac ! aacparse";
+
 const FIRST_CAMERA: &str = "/dev/video0";
 
 /// How long the last part may take to come out before the program ends without it.
@@ -72,6 +76,10 @@ struct Args {
     /// The test picture, even where there is a camera
     #[arg(long, conflicts_with_all = ["clip", "device"])]
     test_picture: bool,
+
+    /// A test tone beside the camera or the test picture; a clip brings its own AAC
+    #[arg(long, conflicts_with = "clip")]
+    audio: bool,
 
     /// The TCP port; 0 picks a free one
     #[arg(long, default_value_t = 8080)]
@@ -114,12 +122,16 @@ fn run(args: &Args) -> Outcome<()> {
         clip.add(&pipeline, &sink, file)?;
         format!("{} in a loop", file.display())
     } else if let Some(device) = camera {
-        add_source(&pipeline, &sink, &camera_line(device)?)?;
+        add_source(&pipeline, &sink, &camera_line(device)?, "video")?;
         format!("the camera {}", device.display())
     } else {
-        add_source(&pipeline, &sink, &test_picture_line())?;
+        add_source(&pipeline, &sink, &test_picture_line(), "video")?;
         "a test picture".to_owned()
     };
+
+    if args.audio {
+        add_source(&pipeline, &sink, TEST_TONE, "audio")?;
+    }
 
     let result = play(&pipeline, &sink, &clip, &what);
     pipeline.set_state(gst::State::Null)?;
@@ -227,11 +239,11 @@ fn sentence(error: &glib::Error, debug: Option<glib::GString>) -> String {
 
 // Where the picture comes from.
 
-/// Adds a source written as gst-launch-1.0 takes it and links it to the sink.
-fn add_source(pipeline: &gst::Pipeline, sink: &gst::Element, line: &str) -> Outcome<()> {
+/// Adds a source written as gst-launch-1.0 takes it and links it to a pad of the sink.
+fn add_source(pipeline: &gst::Pipeline, sink: &gst::Element, line: &str, pad: &str) -> Outcome<()> {
     let source = gst::parse::bin_from_description(line, true)?;
     pipeline.add(&source)?;
-    source.link_pads(Some("src"), sink, Some("video"))?;
+    source.link_pads(Some("src"), sink, Some(pad))?;
     Ok(())
 }
 

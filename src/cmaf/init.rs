@@ -1,9 +1,9 @@
-//! Makes an initialization section of what the muxer wrote: `ftyp` of CMAF, `moov` as it is.
+//! Makes an initialization section of what the muxer wrote: `ftyp` of CMAF, `moov` as it is but for one mistake.
 //!
 //! Belongs here: `ftyp` and what a playlist says of a track. Does not: `moof` (`moof`).
 
 use bytes::Bytes;
-use mp4_atom::{Decode, Encode, FourCC, Ftyp, Moov};
+use mp4_atom::{Codec, Decode, Encode, FourCC, Ftyp, Moov};
 
 use super::{
     boxes::{BoxError, top_boxes},
@@ -49,11 +49,39 @@ pub fn init(muxed: &[u8]) -> Result<Init, BoxError> {
             reason: error.to_string(),
         })?;
     // Kept byte for byte: re-encoding would move mvex before the tracks and widen mvhd.
+    let moov_start = bytes.len();
     bytes.extend_from_slice(moov_bytes);
+    if matches!(entry, Codec::Opus(_)) {
+        correct_dops(&mut bytes[moov_start..]);
+    }
     Ok(Init {
         bytes: Bytes::from(bytes),
         description,
     })
+}
+
+/// Turns the numbers of an Opus track's `dOps` round where they stand in the order of Ogg.
+///
+/// mp4mux 1.22 copies them as they come from caps, little-endian; in a box they are big-endian ("Encapsulation of Opus in
+/// ISO Base Media File Format", 4.3.2), and a browser that reads 14,337 samples of pre-skip refuses the track. The sampling
+/// rate shows which way round they are.
+fn correct_dops(moov: &mut [u8]) {
+    const NAME: &[u8] = b"dOps";
+    const HIGHEST_RATE: u32 = 192_000;
+    // Version, channels, pre-skip (2), rate (4), gain (2), mapping family.
+    const SHORTEST: usize = 11;
+    let Some(at) = moov.windows(NAME.len()).position(|name| name == NAME) else {
+        return;
+    };
+    let Some(body) = moov.get_mut(at + NAME.len()..at + NAME.len() + SHORTEST) else {
+        return;
+    };
+    let rate = [body[4], body[5], body[6], body[7]];
+    if u32::from_be_bytes(rate) > HIGHEST_RATE && u32::from_le_bytes(rate) <= HIGHEST_RATE {
+        body[2..4].reverse();
+        body[4..8].reverse();
+        body[8..10].reverse();
+    }
 }
 
 /// iso6 for default-base-is-moof and 64-bit decode times (rule CM-01), cmfc for CMAF (CM-03).
@@ -88,6 +116,25 @@ mod tests {
         let moov = boxes[1].whole.clone();
         let original = top_boxes(MUXED).unwrap();
         assert_eq!(init.bytes[moov], MUXED[original[1].whole.clone()]);
+    }
+
+    /// Written by mp4mux 1.22 for opusenc: pre-skip 312, 48,000 Hz, both little-endian.
+    const OPUS: &[u8] = include_bytes!("../../tests/data/mp4mux-opus-head.mp4");
+
+    #[test]
+    fn the_numbers_of_an_opus_track_are_big_endian() {
+        let dops = |bytes: &[u8]| {
+            let at = bytes.windows(4).position(|name| name == b"dOps").unwrap();
+            bytes[at + 4..at + 15].to_vec()
+        };
+        assert_eq!(dops(OPUS), [0, 2, 0x38, 1, 0x80, 0xbb, 0, 0, 0, 0, 0]);
+        let wanted = [0, 2, 1, 0x38, 0, 0, 0xbb, 0x80, 0, 0, 0];
+        let corrected = init(OPUS).unwrap();
+        assert_eq!(corrected.description.codec, "opus");
+        assert_eq!(dops(&corrected.bytes), wanted);
+        // A muxer that has it right is left alone.
+        let again = init(&corrected.bytes).unwrap();
+        assert_eq!(dops(&again.bytes), wanted);
     }
 
     #[test]

@@ -75,8 +75,8 @@ export function countMedia(page) {
   page.on('response', (response) => {
     const name = new URL(response.url()).pathname;
     if (response.status() >= 400) media.refused.push(`${response.status()} ${name}`);
-    else if (/\/part_\d+\.m4s$/.test(name)) media.parts += 1;
-    else if (/\/segment_\d+\.m4s$/.test(name)) media.segments += 1;
+    else if (/part_\d+\.m4s$/.test(name)) media.parts += 1;
+    else if (/segment_\d+\.m4s$/.test(name)) media.segments += 1;
     else if (name.endsWith('.m3u8')) media.playlists += 1;
   });
   return media;
@@ -110,7 +110,7 @@ export function report(figures, failures) {
   process.exitCode = failures.length === 0 ? 0 : 1;
 }
 
-// The command line of a player test: URL [seconds] [--screenshot FILE] [--size WIDTHxHEIGHT].
+// The command line of a player test: URL [seconds] [--screenshot FILE] [--size WIDTHxHEIGHT] [--tracks KIND,KIND...].
 export function commandLine() {
   const words = process.argv.slice(2);
   const option = (name) => {
@@ -119,5 +119,7 @@ export function commandLine() {
   };
   const screenshot = option('--screenshot');
   const [width, height] = (option('--size') ?? '1280x800').split('x').map(Number);
-  return { url: words[0], seconds: Number(words[1] ?? 15), screenshot, viewport: { width, height } };
+  // What the stream has, where a test is to see that all of it arrives: audio, video.
+  const tracks = option('--tracks')?.split(',') ?? [];
+  return { tracks, url: words[0], seconds: Number(words[1] ?? 15), screenshot, viewport: { width, height } };
 }

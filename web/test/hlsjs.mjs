@@ -1,12 +1,12 @@
 // The player page in Chromium: hls.js must play with low latency, without a stall, and the page must read its latency.
 //
-//     node web/test/hlsjs.mjs URL [seconds] [--screenshot FILE] [--size WIDTHxHEIGHT]
+//     node web/test/hlsjs.mjs URL [seconds] [--screenshot FILE] [--size WIDTHxHEIGHT] [--tracks audio,video]
 
 import { START_DEADLINE_MS, addresses, commandLine, countMedia, median, report, rounded, untilGrown, watch, withPage } from './browser.mjs';
 
 const MOST_LATENCY_SECONDS = 6;
 
-const { url, seconds, screenshot, viewport } = commandLine();
+const { url, seconds, tracks, screenshot, viewport } = commandLine();
 const complaints = [];
 const failures = [];
 const figures = { player: 'hls.js' };
@@ -55,6 +55,8 @@ function judge(samples, media) {
     frames: last.frames,
     droppedFrames: last.droppedFrames,
     edge: last.edge,
+    buffers: last.buffers,
+    levels: last.levels,
     parts: media.parts,
     segments: media.segments,
     playlists: media.playlists,
@@ -67,6 +69,11 @@ function judge(samples, media) {
   must(last.fatal === null, `fatal error: ${last.fatal}`);
   must(last.stalls === 0, `${last.stalls} stalls, ${last.stalledSeconds.toFixed(1)} s together`);
   must(figures.played >= seconds - 1, `only ${figures.played} s played in ${seconds} s`);
+  for (const kind of tracks) {
+    // A sample may catch a buffer just before the next part is in it.
+    const filled = samples.filter(({ buffers }) => buffers[kind] > 0).length;
+    must(filled >= samples.length * 0.9, `${kind} was in its buffer in ${filled} of ${samples.length} looks`);
+  }
   const isRead = latencies.every((latency) => latency > 0 && latency < MOST_LATENCY_SECONDS);
   must(isRead, `latency by PROGRAM-DATE-TIME not between 0 and ${MOST_LATENCY_SECONDS} s: ${latencies.map((l) => l?.toFixed(2)).join(' ')}`);
 }

@@ -1,6 +1,6 @@
 // Every player of this machine against one running origin, one after the other, as a Markdown table.
 //
-//     node web/test/table.mjs URL [seconds] [--only NAME,NAME...]
+//     node web/test/table.mjs URL [seconds] [--only NAME,NAME...] [--tracks audio,video]
 //
 // Exit code 1 when a player that is here does not play, or one named by --only is not here.
 // Startup is the time from starting the player (or opening the source, in a browser) to its first frame.
@@ -18,7 +18,9 @@ const UNSUPPORTED = 3;
 const SLACK_MS = 20000;
 
 const names = option('--only')?.split(',');
-const { url, seconds } = commandLine();
+const { url, seconds, tracks } = commandLine();
+const hasVideo = tracks.length === 0 || tracks.includes('video');
+const hasAudio = tracks.includes('audio');
 const { page, playlist } = await addresses(url);
 
 const players = [
@@ -61,7 +63,7 @@ function notInstalled() {
 
 async function inBrowser(script, address, version) {
   const path = fileURLToPath(new URL(script, import.meta.url));
-  const { output, complaint, code } = await run(process.execPath, [path, address, String(seconds)], { deadline: START_DEADLINE_MS * 2 });
+  const { output, complaint, code } = await run(process.execPath, [path, address, String(seconds), ...(tracks.length ? ['--tracks', tracks.join()] : [])], { deadline: START_DEADLINE_MS * 2 });
   const line = output.split('\n').find((text) => text.startsWith('{'));
   // No line: the script could not even be loaded, for want of its packages or of the browser.
   if (!line) return /Cannot find (package|module)/.test(complaint) ? notInstalled() : { isPlaying: false, result: complaint };
@@ -73,7 +75,7 @@ async function inBrowser(script, address, version) {
   // A player that jumps from hole to hole keeps its time, and yet nobody would call that playing.
   const verb = got.stalls > seconds / 4 ? 'stutters' : 'plays';
   const loaded = `${got.parts} parts and ${got.segments} segments loaded`;
-  return { ...row, isPlaying: true, result: `${verb}, ${got.stalls} stalls, ${got.frames} frames (${got.droppedFrames} dropped), ${loaded}` };
+  return { ...row, isPlaying: true, result: `${verb}, ${got.stalls} stalls, ${got.frames} frames (${got.droppedFrames} dropped), ${loaded}${got.note ?? ''}` };
 }
 
 async function ffmpeg() {
@@ -89,9 +91,10 @@ async function ffmpeg() {
       const [key, value] = line.split('=');
       if (key === 'frame') frames = Number(value);
       if (key === 'out_time_us') played = Number(value) / 1e6 || played;
-      if (frames > 0) startup ??= elapsed;
+      if (played > 0) startup ??= elapsed;
     },
   });
+  if (!hasVideo) frames = null;
   return decoded({ version, frames, startup, isPlaying: played > seconds - 1, complaint });
 }
 
@@ -99,12 +102,19 @@ async function ffprobe() {
   const version = versionOf('ffprobe', ['-version'], /version (\S+)/);
   if (!version) return notInstalled();
   const began = performance.now();
-  const entries = 'stream=codec_name,profile,width,height,avg_frame_rate';
-  const { output, complaint, code } = await run('ffprobe', ['-v', 'error', '-show_entries', entries, '-of', 'csv=p=0', playlist]);
-  // Listed once for the program and once for the file.
-  const streams = [...new Set(output.split('\n').filter(Boolean))].join('; ');
-  if (code !== 0 || streams === '') return { version, isPlaying: false, result: `fails: ${complaint}` };
-  return { version, isPlaying: true, result: `reads ${streams}`, startup: (performance.now() - began) / 1000 };
+  const entries = 'stream=codec_type,codec_name,profile,width,height,channels,nb_read_packets';
+  const { output, complaint, code } = await run('ffprobe', [
+    '-v', 'error', '-count_packets', '-read_intervals', '%+3', '-show_entries', entries, '-of', 'json', playlist,
+  ]);
+  const streams = code === 0 ? JSON.parse(output).streams : [];
+  const read = streams.filter((stream) => Number(stream.nb_read_packets) > 0);
+  const names = read.map(({ codec_name: codec, profile, width, height, channels, nb_read_packets: packets }) => {
+    const size = width ? `${width}x${height}` : `${channels} ch`;
+    return [codec, profile, size, `${packets} packets`].filter(Boolean).join(' ');
+  });
+  const missing = tracks.filter((kind) => !read.some((stream) => stream.codec_type === kind));
+  if (read.length === 0 || missing.length) return { version, isPlaying: false, result: `fails: no ${missing} in ${names}; ${complaint}` };
+  return { version, isPlaying: true, result: `reads ${names.join('; ')}`, startup: (performance.now() - began) / 1000 };
 }
 
 async function vlc() {
@@ -171,10 +181,11 @@ async function gstreamer(demuxer) {
   // The old demuxer gives a stream joined late the time 0 while its frames count from the stream's start: with
   // sync=true a sink waits that difference before the first frame.
   const sink = `fpsdisplaysink video-sink=fakesink text-overlay=false fps-update-interval=200 sync=${!isOld}`;
-  const pipeline = [isOld ? 'playbin' : 'playbin3', `uri=${playlist}`, `video-sink=${sink}`, 'audio-sink=fakesink'];
+  const pipeline = [isOld ? 'playbin' : 'playbin3', `uri=${playlist}`, `video-sink=${sink}`, `audio-sink=fakesink name=sound silent=false sync=${!isOld}`];
   const ranks = isOld ? 'hlsdemux:MAX,hlsdemux2:NONE' : 'hlsdemux2:MAX,hlsdemux:NONE';
   let startup = null;
   let frames = 0;
+  let sounds = 0;
   let isInUse = false;
   const { complaint } = await run('gst-launch-1.0', ['-v', ...pipeline], {
     env: { ...process.env, GST_PLUGIN_FEATURE_RANK: ranks },
@@ -182,16 +193,20 @@ async function gstreamer(demuxer) {
     onLine: (line, elapsed) => {
       isInUse ||= line.includes(isOld ? 'GstHLSDemux:' : 'GstHLSDemux2:');
       frames = Number(/last-message = rendered: (\d+)/.exec(line)?.[1] ?? frames);
-      if (frames > 0) startup ??= elapsed;
+      if (line.includes('(sound:sink)')) sounds += 1;
+      if (frames > 0 || (!hasVideo && sounds > 0)) startup ??= elapsed;
     },
   });
   if (!isInUse) return { version, isPlaying: false, result: `fails: ${demuxer} was not used. ${complaint}` };
-  return decoded({ version, frames, startup, isPlaying: frames > seconds, complaint, note: isOld ? ' (sync=false)' : '' });
+  const isPlaying = (!hasVideo || frames > seconds) && (!hasAudio || sounds > seconds * 10);
+  const note = `${hasAudio ? ` and ${sounds} buffers of sound` : ''}${isOld ? ' (sync=false)' : ''}`;
+  return decoded({ version, frames: hasVideo ? frames : null, startup, isPlaying, complaint, note });
 }
 
 // For players that count frames: at least one a second, to allow for a slow source.
 function decoded({ version, frames, startup, isPlaying, complaint, note = '' }) {
-  const result = isPlaying ? `decoded ${frames} frames in ${seconds} s${note}` : `fails after ${frames} frames: ${complaint}`;
+  const what = frames === null ? 'sound' : `${frames} frames`;
+  const result = isPlaying ? `decoded ${what} in ${seconds} s${note}` : `fails after ${what}${note}: ${complaint}`;
   return { version, isPlaying, result, startup };
 }
 

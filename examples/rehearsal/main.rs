@@ -1,0 +1,151 @@
+//! The stream that player tests rehearse on: any mix of tracks, interrupted and resized on command.
+//!
+//!     cargo run --example rehearsal -- --audio aac --ladder
+//!
+//! It prints the address of the player page, then takes one word a line on standard input: `pause` (nothing comes any
+//! more), `resume`, `resize` (another picture size from now on). It ends when standard input does.
+//!
+//! Belongs here: sources that behave as tests want them to. Does not: anything for people, who have the demo.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests read its output"
+)]
+
+use std::{error::Error, io, process::ExitCode, thread};
+
+use clap::{Parser, ValueEnum};
+use gst::prelude::*;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// Streams test pictures and tones, and misbehaves when told to.
+#[derive(Parser)]
+struct Args {
+    /// The sound, if there shall be any
+    #[arg(long)]
+    audio: Option<Sound>,
+
+    /// Three sizes of the picture
+    #[arg(long, conflicts_with = "no_video")]
+    ladder: bool,
+
+    /// Sound alone
+    #[arg(long, requires = "audio")]
+    no_video: bool,
+
+    /// The TCP port; 0 picks a free one
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Sound {
+    Aac,
+    Opus,
+}
+
+/// Width, height and kbit/s, best first: the first one is what a player begins with.
+const LADDER: [(u32, u32, u32); 3] = [(640, 360, 900), (426, 240, 400), (256, 144, 150)];
+
+const PICTURE: &str = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=640,height=360,framerate=30/1 \
+                       ! valve name=picture ! videoscale ! capsfilter name=size";
+const TONE: &str = "audiotestsrc is-live=true volume=0.2 samplesperbuffer=480 \
+                    ! audio/x-raw,rate=48000,channels=2 ! valve name=tone ! audioconvert";
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rehearsal: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Outcome<()> {
+    gst::init()?;
+    gstllhlssink::plugin_register_static()?;
+    let pipeline = gst::parse::launch(&line(args))?
+        .downcast::<gst::Pipeline>()
+        .map_err(|_| "not a pipeline")?;
+    let bus = pipeline.bus().ok_or("the pipeline has no bus")?;
+    pipeline.set_state(gst::State::Playing)?;
+    let sink = pipeline.by_name("sink").ok_or("the sink is gone")?;
+    println!(
+        "  player    http://127.0.0.1:{}/",
+        sink.property::<u32>("current-port")
+    );
+
+    thread::spawn({
+        let pipeline = pipeline.clone();
+        move || {
+            for command in io::stdin().lines().map_while(Result::ok) {
+                obey(&pipeline, command.trim());
+            }
+            pipeline.send_event(gst::event::Eos::new());
+        }
+    });
+    let mut result = Ok(());
+    for message in bus.iter_timed(gst::ClockTime::NONE) {
+        match message.view() {
+            gst::MessageView::Eos(_) => break,
+            gst::MessageView::Error(error) => {
+                result = Err(error.error().into());
+                break;
+            }
+            gst::MessageView::Warning(warning) => eprintln!("rehearsal: {}", warning.error()),
+            _ => (),
+        }
+    }
+    pipeline.set_state(gst::State::Null)?;
+    result
+}
+
+fn line(args: &Args) -> String {
+    let mut line = format!("llhlssink name=sink host=127.0.0.1 port={}", args.port);
+    if args.ladder {
+        line += &format!(" {PICTURE} ! tee name=split");
+        for (nth, (width, height, bitrate)) in LADDER.iter().enumerate() {
+            line += &format!(
+                " split. ! queue ! videoscale ! video/x-raw,width={width},height={height} \
+                 ! x264enc tune=zerolatency speed-preset=ultrafast bitrate={bitrate} ! h264parse ! sink.video_{nth}"
+            );
+        }
+    } else if !args.no_video {
+        line += &format!(
+            " {PICTURE} ! x264enc tune=zerolatency speed-preset=ultrafast bitrate=900 ! h264parse ! sink.video"
+        );
+    }
+    line += &match args.audio {
+        None => String::new(),
+        Some(Sound::Aac) => format!(" {TONE} ! avenc_aac ! aacparse ! sink.audio"),
+        Some(Sound::Opus) => format!(" {TONE} ! opusenc ! opusparse ! sink.audio"),
+    };
+    line
+}
+
+fn obey(pipeline: &gst::Pipeline, command: &str) {
+    let drop = |is_dropping: bool| {
+        for valve in ["picture", "tone"] {
+            if let Some(valve) = pipeline.by_name(valve) {
+                valve.set_property("drop", is_dropping);
+            }
+        }
+    };
+    match command {
+        "pause" => drop(true),
+        "resume" => drop(false),
+        "resize" => {
+            if let Some(filter) = pipeline.by_name("size") {
+                let caps = gst::Caps::builder("video/x-raw")
+                    .field("width", 480)
+                    .field("height", 270)
+                    .build();
+                filter.set_property("caps", caps);
+            }
+        }
+        other => eprintln!("rehearsal: unknown command: {other}"),
+    }
+}

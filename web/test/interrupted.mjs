@@ -1,0 +1,89 @@
+// The player page when the source itself misbehaves: nothing comes for three seconds, and the picture changes its size.
+// It must play on by itself, without a reload.
+//
+//     node web/test/interrupted.mjs PROGRAM [ARGUMENT...]
+//
+// PROGRAM is the example `rehearsal`: it prints the address of its page and obeys words on its standard input.
+
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { START_DEADLINE_MS, addresses, report, rounded, untilGrown, withPage } from './browser.mjs';
+
+const PAUSE_MS = 3000;
+// From the moment the source is back to a moving picture at the live edge.
+const RECOVERY_DEADLINE_MS = 15000;
+const MOST_LATENCY_SECONDS = 5;
+
+const complaints = [];
+const failures = [];
+const figures = { player: 'player page, source interrupted' };
+
+const source = spawn(process.argv[2], process.argv.slice(3), { stdio: ['pipe', 'pipe', 'inherit'] });
+source.on('error', (error) => failures.push(error.message));
+try {
+  const { page: address, playlist } = await addresses(await printedAddress());
+  await untilGrown(playlist);
+  await withPage({ complaints }, async (page) => {
+    await page.goto(address);
+    await page.waitForFunction(() => window.llhls?.stats().startup != null, null, { timeout: START_DEADLINE_MS });
+    await movesOn(page, 'before anything happens');
+
+    tell('pause');
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    tell('resume');
+    figures.afterPause = await movesOn(page, 'after the pause');
+
+    const height = await page.evaluate(() => document.getElementById('video').videoHeight);
+    if (height > 0) {
+      tell('resize');
+      const isResized = (before) => document.getElementById('video').videoHeight !== before;
+      await page.waitForFunction(isResized, height, { timeout: RECOVERY_DEADLINE_MS })
+        .catch(() => failures.push('the new picture size is not shown'));
+      figures.afterResize = await movesOn(page, 'after the picture changed its size');
+    }
+    const last = await page.evaluate(() => window.llhls.stats());
+    Object.assign(figures, { stalls: last.stalls, stalledSeconds: rounded(last.stalledSeconds), restarts: last.restarts, fatal: last.fatal });
+    if (last.restarts > 0) failures.push(`the page started over ${last.restarts} times`);
+  });
+} catch (error) {
+  failures.push(error.message.split('\n')[0]);
+} finally {
+  source.stdin.end();
+  const timer = setTimeout(() => source.kill('SIGKILL'), 5000);
+  if (source.exitCode === null) await new Promise((resolve) => { source.on('close', resolve); source.on('error', resolve); });
+  clearTimeout(timer);
+}
+report({ ...figures, complaints }, failures);
+
+function tell(word) {
+  source.stdin.write(`${word}\n`);
+}
+
+async function printedAddress() {
+  const timer = setTimeout(() => source.kill('SIGKILL'), START_DEADLINE_MS);
+  for await (const line of createInterface({ input: source.stdout })) {
+    const found = /player\s+(http:\S+)/.exec(line);
+    if (!found) continue;
+    clearTimeout(timer);
+    return found[1];
+  }
+  throw new Error('the source printed no address');
+}
+
+// Two seconds of picture, and close to the live edge; answers how long that took and how far behind it is.
+async function movesOn(page, when) {
+  const began = performance.now();
+  const from = await page.evaluate(() => document.getElementById('video').currentTime);
+  const isMoved = ([start, most]) => {
+    const { currentTime, state, playingLatency } = window.llhls.stats();
+    return state === 'live' && currentTime - start >= 2 && playingLatency !== null && playingLatency < most;
+  };
+  try {
+    await page.waitForFunction(isMoved, [from, MOST_LATENCY_SECONDS], { timeout: RECOVERY_DEADLINE_MS });
+  } catch {
+    const says = await page.evaluate(() => JSON.stringify(window.llhls.stats()));
+    failures.push(`${when} it does not play on: ${says}`);
+  }
+  const { playingLatency } = await page.evaluate(() => window.llhls.stats());
+  return { seconds: rounded((performance.now() - began) / 1000, 1), latency: rounded(playingLatency, 2) };
+}
