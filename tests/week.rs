@@ -49,6 +49,7 @@ fn a_week_of_video() {
         part_duration: Nanos::from_millis(200),
         frame_duration: Some(Nanos::from_millis(200)),
         is_audio: false,
+        has_company: false,
     });
     let spacing = Nanos::from_millis(1000 / FRAMES_A_SECOND);
     let frames = DAYS * 86_400 * FRAMES_A_SECOND;

@@ -146,7 +146,7 @@ impl Feeder {
                 road.segment = segment;
                 Ok(())
             }
-            Input::Frame(access) => self.take_frame(road, &access),
+            Input::Frame(access) => self.take_frame(road, access),
             Input::Flush => self.interrupt(road),
             Input::Leave => self.finish(road),
             Input::End(seqnum) => {
@@ -157,7 +157,7 @@ impl Feeder {
         }
     }
 
-    fn take_frame(&self, road: &mut Road, access: &Access) -> Result<(), gst::FlowError> {
+    fn take_frame(&self, road: &mut Road, access: Access) -> Result<(), gst::FlowError> {
         let pad = &road.orders.pad;
         let Some(format) = &road.format else {
             gst::element_imp_error!(
@@ -227,7 +227,7 @@ impl Feeder {
         });
         let steps = self.segment(road, &mut segmenter, frame);
         road.segmenter = Some(segmenter);
-        self.carry_out(road, steps?, Some((&frame, access)))?;
+        self.carry_out(road, steps?, Some((&frame, access.bytes)))?;
         // Only now may the others come this far: the borders up to here are known.
         let track = road.orders.track;
         road.orders.ensemble.change(|conductor| {
@@ -291,21 +291,22 @@ impl Feeder {
         &self,
         road: &mut Road,
         steps: Vec<Step>,
-        frame: Option<(&Frame, &Access)>,
+        mut frame: Option<(&Frame, Vec<u8>)>,
     ) -> Result<(), gst::FlowError> {
         for step in steps {
-            match (step, frame) {
-                (Step::Feed(placement), Some((frame, access))) => {
-                    count(&self.counts.taken);
-                    Self::feed(road, frame, placement, &access.bytes);
+            match step {
+                Step::Feed(placement) => {
+                    if let Some((frame, bytes)) = frame.take() {
+                        count(&self.counts.taken);
+                        Self::feed(road, frame, placement, bytes);
+                    }
                 }
-                (Step::Feed(_), None) => {}
-                (Step::Drop(reason), _) => self.note_drop(reason),
-                (Step::CutPart(cut), _) => self.cut_part(road, &cut)?,
-                (Step::EndSegment(end), _) => self.end_segment(road, end),
-                (Step::RequestKeyFrame(at), _) => self.request_key_frame(road, at),
-                (Step::BeginSegment(border), _) => Self::begin_segment(road, border),
-                (Step::Join(number), _) => {
+                Step::Drop(reason) => self.note_drop(reason),
+                Step::CutPart(cut) => self.cut_part(road, &cut)?,
+                Step::EndSegment(end) => self.end_segment(road, end),
+                Step::RequestKeyFrame(at) => self.request_key_frame(road, at),
+                Step::BeginSegment(border) => Self::begin_segment(road, border),
+                Step::Join(number) => {
                     gst::info!(CAT, imp = self, "Joins with segment {number}");
                     road.publish(Publication::Start(road.rendition(), Msn(number)));
                 }
@@ -339,13 +340,13 @@ impl Feeder {
     }
 
     /// Adds the frame to the open part.
-    fn feed(road: &mut Road, frame: &Frame, placement: Placement, bytes: &[u8]) {
+    fn feed(road: &mut Road, frame: &Frame, placement: Placement, bytes: Vec<u8>) {
         let Some(timescale) = road.timescale else {
             return;
         };
         let decode = RUN_START + timescale.nanos(placement.decode_in_part);
         let presentation = decode + timescale.nanos(placement.composition_offset);
-        let mut buffer = gst::Buffer::from_slice(bytes.to_vec());
+        let mut buffer = gst::Buffer::from_slice(bytes);
         {
             let buffer = buffer.get_mut().expect("nobody else has seen it");
             buffer.set_dts(clock_time(decode));
