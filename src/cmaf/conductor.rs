@@ -11,9 +11,6 @@ use std::collections::VecDeque;
 
 use crate::time::{Nanos, RunningTime};
 
-/// How far a follower may be ahead of a leader whose frames are far apart.
-const LONGEST_LEAD: Nanos = Nanos::from_millis(50);
-
 /// How many borders are remembered: as many as a follower may be behind the leader, with files that are not paced.
 const REMEMBERED_BORDERS: usize = 4096;
 
@@ -62,8 +59,6 @@ pub struct Conductor {
     borders: VecDeque<Border>,
     /// The newest presentation time the leader has dealt with: borders up to here are known.
     progress: Option<RunningTime>,
-    /// How far the leader came with its newest frame.
-    spacing: Nanos,
     target_duration: Option<u32>,
     next_number: u64,
     /// A follower was interrupted: the leader's next segment is a discontinuity for all (rule MV-11).
@@ -88,7 +83,6 @@ impl Conductor {
             has_started: false,
             borders: VecDeque::new(),
             progress: None,
-            spacing: Nanos(0),
             target_duration: None,
             next_number: 0,
             wants_break: false,
@@ -153,8 +147,6 @@ impl Conductor {
         });
         match self.progress {
             _ if has_left => Leave::Follow,
-            // The next border is a frame of the leader away at least: waiting for that frame would only cost its time.
-            Some(progress) if presentation < progress + self.spacing => Leave::Follow,
             Some(progress) if presentation <= progress => Leave::Follow,
             _ => Leave::WaitForLeader,
         }
@@ -192,18 +184,10 @@ impl Conductor {
             .borders
             .back()
             .is_some_and(|border| border.is_discontinuity && border.presentation == presentation);
-        match self.progress {
-            Some(progress) if !jumped_back => {
-                if presentation > progress {
-                    self.spacing = (presentation - progress).min(LONGEST_LEAD);
-                    self.progress = Some(presentation);
-                }
-            }
-            _ => {
-                self.spacing = Nanos(0);
-                self.progress = Some(presentation);
-            }
-        }
+        self.progress = match self.progress {
+            Some(progress) if !jumped_back => Some(progress.max(presentation)),
+            _ => Some(presentation),
+        };
     }
 
     /// A follower in segment `number` was interrupted. All count the same discontinuities, so the next border is one.
@@ -318,9 +302,6 @@ mod tests {
         assert_eq!(conductor.leave(AUDIO, None, at(0)), Leave::Follow);
         assert_eq!(conductor.leave(AUDIO, None, at(20)), Leave::WaitForLeader);
         conductor.advance(at(33));
-        // Up to where the leader's next frame is expected.
-        assert_eq!(conductor.leave(AUDIO, None, at(60)), Leave::Follow);
-        assert_eq!(conductor.leave(AUDIO, None, at(66)), Leave::WaitForLeader);
         assert_eq!(conductor.leave(AUDIO, None, at(20)), Leave::Follow);
     }
 

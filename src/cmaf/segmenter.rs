@@ -30,7 +30,7 @@ const REQUESTED_SEGMENTS_AHEAD: i64 = 3;
 const LONGEST_WAIT_FOR_KEY_FRAME: Nanos = Nanos::from_seconds(5);
 
 /// How much shorter than allowed a segment is kept, for the followers' sake: two frames of audio and some.
-const SPARE_FOR_FOLLOWERS: Nanos = Nanos::from_millis(60);
+const SPARE_FOR_FOLLOWERS: Nanos = Nanos::from_millis(120);
 
 /// How much decode time is left free where time jumps back: as much as followers may go on with what was before, and some.
 const ROOM_FOR_FOLLOWERS: Nanos = Nanos::from_millis(1500);
@@ -235,6 +235,8 @@ pub struct Segmenter {
     breaks_next: bool,
     /// Decode time of the first frame dropped for want of a key frame.
     waiting_since: Option<RunningTime>,
+    /// Decode time at which a key frame was last asked for at once: once a second until it comes.
+    last_plea: Option<RunningTime>,
     /// Presentation time of the line's first frame: key frames are asked for at whole segments after it.
     grid: Option<RunningTime>,
     /// Presentation time of the next key frame to ask for.
@@ -297,6 +299,7 @@ impl Segmenter {
             is_discontinuity: false,
             breaks_next: false,
             waiting_since: None,
+            last_plea: None,
             grid: None,
             next_request: None,
             early: None,
@@ -529,15 +532,27 @@ impl Segmenter {
     /// Without a line nothing is cut: the next key frame starts one.
     fn await_key_frame(&mut self, frame: &Frame, mut steps: Vec<Step>) -> Vec<Step> {
         let since = *self.waiting_since.get_or_insert(frame.decode);
+        // Time may jump while nothing is cut.
+        let since = if frame.decode < since {
+            frame.decode
+        } else {
+            since
+        };
+        self.waiting_since = Some(since);
         let has_waited = self.is_discontinuity && frame.decode - since > LONGEST_WAIT_FOR_KEY_FRAME;
         if !frame.is_sync && !has_waited {
-            if since == frame.decode {
+            let is_due = self
+                .last_plea
+                .is_none_or(|last| (frame.decode - last).0.abs() >= NANOS_PER_SECOND);
+            if is_due {
+                self.last_plea = Some(frame.decode);
                 steps.push(Step::RequestKeyFrame(None));
             }
             steps.push(Step::Drop(DropReason::NoKeyFrameYet));
             return steps;
         }
         self.waiting_since = None;
+        self.last_plea = None;
         self.spacings.clear();
         self.line = Some(Line {
             source: frame.decode,
@@ -605,12 +620,13 @@ impl Segmenter {
 
     /// Whether a frame wanted at `decode` still has room in the open part: at least half of itself before the target.
     fn fits(&self, decode: i64) -> bool {
-        let (Some(part), Some(target), Some(spacing)) =
-            (&self.part, self.part_target, self.spacing())
-        else {
+        let (Some(part), Some(target)) = (&self.part, self.part_target) else {
             return true;
         };
-        decode <= part.start + target - spacing.min(target) / 2
+        // A frame that steps back goes one tick after the frame before it.
+        let decode = decode.max(part.last + 1);
+        let room = self.spacing().unwrap_or(0).min(target) / 2;
+        decode < part.start + target && decode <= part.start + target - room
     }
 
     /// Whether another frame, `expected` ticks after the one just placed, would still have room.
@@ -841,8 +857,15 @@ impl Segmenter {
             None => timescale.ticks(LONGEST_FIRST_SEGMENT),
         };
         // Followers may end a frame later than the leader, and must not break it either.
-        let spare = timescale.ticks(SPARE_FOR_FOLLOWERS);
-        self.end + target - segment.start >= longest - spare
+        self.end + target - segment.start >= longest - self.spare_for_followers()
+    }
+
+    fn spare_for_followers(&self) -> i64 {
+        if self.plan.has_company {
+            self.plan.timescale.ticks(SPARE_FOR_FOLLOWERS)
+        } else {
+            0
+        }
     }
 
     fn end_segment(&mut self, cause: SegmentEndCause, steps: &mut Vec<Step>) {
@@ -879,8 +902,15 @@ impl Segmenter {
         };
         let wanted = self.plan.segment_duration.0;
         let wanted_seconds = (wanted + NANOS_PER_SECOND / 2) / NANOS_PER_SECOND;
+        // Room for another segment like this one: it must not be cut for want of a part's room just before its key frame.
+        let last_border = (duration.ticks - 1).max(0) / target.max(1) * target;
+        let reach = MediaTime {
+            ticks: last_border + target + self.spare_for_followers(),
+            timescale: self.plan.timescale,
+        };
         let own_target_duration = wanted_seconds
             .max(duration.to_units_nearest(1))
+            .max(reach.to_units_nearest(1))
             .max(part_target.to_units_nearest(1))
             .max(1);
         self.constants = Some(Constants {
@@ -1450,9 +1480,9 @@ mod tests {
             );
             let run = Run::of(plan(90_000, Some(FRAME_30)), frames);
             prop_assert!(run.cuts.iter().all(|cut| !cut.is_discontinuity));
-            // Once the rate is known, no border runs ahead of the frame after it by more than that frame.
+            // Decode time runs ahead of presentation by less than a part, whatever is dropped.
             let offsets = run.cuts.iter().skip(10).flat_map(|cut| &cut.samples).map(|sample| sample.composition_offset);
-            prop_assert!(offsets.min().unwrap_or(0) >= -3000 * 2, "decode time runs ahead of presentation");
+            prop_assert!(offsets.min().unwrap_or(0) > -18_000, "decode time runs ahead of presentation");
         }
     }
 }

@@ -257,10 +257,16 @@ impl Live {
 
     /// Decides a request, parking it as long as the decision is to wait.
     pub(super) async fn settle(&self, request: &Request) -> Result<Reply, Refusal> {
-        let arrived = Instant::now();
+        let mut arrived = Instant::now();
+        let mut had_playlist = self.has_playlist();
         let mut changes = self.bell(request).changes.subscribe();
         let mut parked = None;
         loop {
+            if !had_playlist && self.has_playlist() {
+                // What a directive waits for is counted from the first playlist, not from a start that took long.
+                had_playlist = true;
+                arrived = Instant::now();
+            }
             let waited = Nanos(i64::try_from(arrived.elapsed().as_nanos()).unwrap_or(i64::MAX));
             let settled = match self.decide(request, waited) {
                 Decision::Reply(reply) => Ok(reply),
@@ -287,6 +293,10 @@ impl Live {
         };
         // `Routes` makes no other rendition up, and there is always the main one.
         self.bells.get(id.0).unwrap_or(&self.bells[0])
+    }
+
+    fn has_playlist(&self) -> bool {
+        self.origin.borrow().common().is_some()
     }
 
     fn decide(&self, request: &Request, waited: Nanos) -> Decision {

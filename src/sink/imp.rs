@@ -282,6 +282,10 @@ impl LlHlsSink {
     /// another server.
     fn begin_run(&self) -> Result<(), gst::StateChangeError> {
         let settings = self.settings().clone();
+        if let Some(mistake) = settings.mistake() {
+            gst::element_imp_error!(self, gst::LibraryError::Settings, ("{mistake}"));
+            return Err(gst::StateChangeError);
+        }
         let renditions = self.renditions();
         let listener = match self.running().as_ref() {
             Some(running) if running.is_used || running.renditions != renditions => {
@@ -513,10 +517,13 @@ impl ElementImpl for LlHlsSink {
         let Some(pad) = pad.downcast_ref::<LlHlsSinkPad>() else {
             return;
         };
-        // Deactivating waits for the streaming thread to leave the pad.
+        // Deactivating waits for the streaming thread to leave the pad, and that may wait for the clock or the muxer.
+        let track = self.track(pad);
+        if let Some(track) = &track {
+            track.let_go();
+        }
         let _ = pad.set_active(false);
         let _ = pad.set_target(None::<&gst::Pad>);
-        let track = self.track(pad);
         self.pads().retain(|other| other != pad);
         let is_running = self.obj().current_state() > gst::State::Ready;
         let name = pad.name();
@@ -597,7 +604,10 @@ fn free_name(template: &str, wanted: Option<&str>, pads: &[LlHlsSinkPad]) -> Opt
 impl BinImpl for LlHlsSink {
     fn handle_message(&self, message: gst::Message) {
         // The muxer stops and starts with each part: nobody outside wants 56 messages a second about that.
+        // Only what is inside counts: the application may lock this element itself, or a bin around it.
+        let this = self.obj();
         let is_from_muxer = std::iter::successors(message.src().cloned(), |object| object.parent())
+            .take_while(|object| object != this.upcast_ref::<gst::Object>())
             .filter_map(|object| object.downcast::<gst::Element>().ok())
             .any(|element| element.is_locked_state());
         let is_trouble = matches!(

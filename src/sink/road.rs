@@ -35,6 +35,9 @@ use crate::{
 /// How far dates may step back over a discontinuity: the draft tolerates less than a second (6.2.1).
 const LONGEST_DATE_OVERLAP: Nanos = Nanos::from_millis(900);
 
+/// How many key frames are asked for in vain, a second apart, before the user is told.
+const PLEAS_BEFORE_WARNING: u32 = 5;
+
 /// What a track needs to know for one life of the pipeline.
 pub(super) struct Orders {
     /// Its place among the tracks and renditions.
@@ -96,6 +99,10 @@ pub(super) struct Road {
     /// The frames of the open part, ready for the muxer.
     pub(super) frames: Vec<gst::Buffer>,
     has_arrived: bool,
+    /// Somebody upstream takes key-frame requests.
+    is_heard: bool,
+    /// Key frames asked for at once, one a second.
+    pleas: u32,
     has_warned_of_key_frames: bool,
 }
 
@@ -114,6 +121,8 @@ impl Road {
             parts: 0,
             frames: Vec::new(),
             has_arrived: false,
+            is_heard: false,
+            pleas: 0,
             has_warned_of_key_frames: false,
         }
     }
@@ -126,6 +135,15 @@ impl Road {
     /// What it shares with the other tracks.
     pub(super) fn ensemble(&self) -> Arc<Ensemble> {
         Arc::clone(&self.orders.ensemble)
+    }
+
+    /// What became of the requests for key frames, for warnings.
+    fn request_fate(&self) -> &'static str {
+        match (self.orders.send_keyframe_requests, self.is_heard) {
+            (false, _) => "send-keyframe-requests is off and the encoder makes them further apart",
+            (true, true) => "the encoder does not follow the requests for one",
+            (true, false) => "nobody upstream takes requests for one",
+        }
     }
 
     fn rendition(&self) -> RenditionId {
@@ -351,7 +369,7 @@ impl Feeder {
             let buffer = buffer.get_mut().expect("nobody else has seen it");
             buffer.set_dts(clock_time(decode));
             buffer.set_pts(clock_time(presentation));
-            buffer.set_duration(frame.duration.and_then(clock_time));
+            // No duration: the muxer queues by it, and upstream may say anything. The segmenter's durations count.
             if !frame.is_sync {
                 buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
             }
@@ -474,11 +492,7 @@ impl Feeder {
             && !road.has_warned_of_key_frames
         {
             road.has_warned_of_key_frames = true;
-            let reason = if road.orders.send_keyframe_requests {
-                "the encoder does not follow the requests for one"
-            } else {
-                "send-keyframe-requests is off and the encoder makes them further apart"
-            };
+            let reason = road.request_fate();
             gst::element_imp_warning!(
                 self,
                 gst::StreamError::Format,
@@ -509,7 +523,7 @@ impl Feeder {
         road.publish(Publication::SegmentEnd(road.rendition(), end.constants));
     }
 
-    fn request_key_frame(&self, road: &Road, at: Option<RunningTime>) {
+    fn request_key_frame(&self, road: &mut Road, at: Option<RunningTime>) {
         if !road.orders.send_keyframe_requests {
             return;
         }
@@ -519,7 +533,22 @@ impl Feeder {
         }
         count(&self.counts.key_frame_requests);
         // False when nobody upstream knows the event; the warning comes when a segment turns out long.
-        self.sinkpad.push_event(event.build());
+        road.is_heard = self.sinkpad.push_event(event.build());
+        if at.is_some() {
+            return;
+        }
+        road.pleas += 1;
+        if road.pleas == PLEAS_BEFORE_WARNING {
+            gst::element_imp_warning!(
+                self,
+                gst::StreamError::Decode,
+                (
+                    "No key frame (IDR) came on the {} pad for {PLEAS_BEFORE_WARNING} s, and nothing can be published before one; {}",
+                    road.orders.pad,
+                    road.request_fate()
+                )
+            );
+        }
     }
 
     fn take_caps(&self, road: &mut Road, caps: &gst::CapsRef) -> Result<(), gst::FlowError> {

@@ -91,7 +91,10 @@ impl Settings {
             ));
         }
         if let Some(base) = &self.public_url {
-            let is_http = base.starts_with("http://") || base.starts_with("https://");
+            let host = base
+                .strip_prefix("http://")
+                .or_else(|| base.strip_prefix("https://"));
+            let is_http = host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'));
             let is_clean = base
                 .bytes()
                 .all(|byte| byte.is_ascii_graphic() && !b"\"<>\\?#".contains(&byte));

@@ -9,16 +9,15 @@ use std::sync::Mutex;
 
 use gst::{glib, prelude::*};
 
-use super::{collector::Collector, feeder::Feeder, muxing::RUN_START};
+use super::{collector::Collector, feeder::Feeder};
 use crate::origin::media::RenditionKind;
-use crate::time::{NANOS_PER_SECOND, Nanos};
 
 /// The muxer all of this is about. Part of GStreamer's isomp4 plugin, in gst-plugins-good.
 pub(super) const MUXER: &str = "mp4mux";
 
-/// How much the muxer's pad may queue: a whole part, so that it goes in without a thread switch per frame. The pad counts
-/// from zero to a frame's time, not from frame to frame, and frames start late: see [`RUN_START`].
-const MUXER_QUEUE: Nanos = Nanos(RUN_START.0 + NANOS_PER_SECOND * 60);
+/// How much the muxer's pad may queue: whatever a part is. The feeder fills the queue while it keeps the muxer's thread off, so
+/// a full one would never empty. The pad counts from zero to a frame's end, and frames start late: see `RUN_START`.
+const MUXER_QUEUE: gst::ClockTime = gst::ClockTime::from_seconds(10 * 365 * 86_400);
 
 /// The line behind one pad.
 #[derive(Debug)]
@@ -42,7 +41,7 @@ impl Track {
             // A run is cut by its end, never by its length.
             .property("fragment-duration", u32::MAX)
             .property("streamable", true)
-            .property("latency", MUXER_QUEUE.0 as u64)
+            .property("latency", MUXER_QUEUE.nseconds())
             .build()?;
         let mux_pad = mux
             .request_pad_simple(&format!("{}_%u", kind.as_str()))
@@ -112,6 +111,13 @@ impl Track {
         self.collector.sync_state_with_parent()?;
         self.feeder.sync_state_with_parent()?;
         self.pacer.sync_state_with_parent()
+    }
+
+    /// Lets go of a frame that waits for the clock: the pad is about to be released, and that waits for the frame.
+    pub(super) fn let_go(&self) {
+        if let Some(entry) = self.entry() {
+            entry.send_event(gst::event::FlushStart::new());
+        }
     }
 
     /// Stops the line and takes it out of `bin`; nothing can be done with it afterwards.

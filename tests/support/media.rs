@@ -9,7 +9,7 @@ use mp4_atom::{Codec, Decode, DecodeAtom, FourCC, Ftyp, Header, Moof, Moov};
 pub struct Init {
     pub track_id: u32,
     pub timescale: u32,
-    /// `avc1` or `hvc1`.
+    /// `avc1`, `hvc1`, `av01`, `mp4a` or `opus`.
     pub entry: &'static str,
     pub profile: u8,
     /// 1 is 4:2:0.
@@ -107,21 +107,24 @@ impl Init {
         let mvex = moov.mvex.as_ref().expect("CM-02: mvex");
         assert_eq!(mvex.trex[0].track_id, trak.tkhd.track_id);
 
-        let (entry, visual, profile, chroma_format, length_size) = match &stbl.stsd.codecs[0] {
+        let (entry, size, profile, chroma_format, length_size) = match &stbl.stsd.codecs[0] {
             Codec::Avc1(avc1) => (
                 "avc1",
-                &avc1.visual,
+                (avc1.visual.width, avc1.visual.height),
                 avc1.avcc.avc_profile_indication,
                 avc1.avcc.ext.as_ref().map(|ext| ext.chroma_format),
                 avc1.avcc.length_size,
             ),
             Codec::Hvc1(hvc1) => (
                 "hvc1",
-                &hvc1.visual,
+                (hvc1.visual.width, hvc1.visual.height),
                 hvc1.hvcc.general_profile_idc,
                 Some(hvc1.hvcc.chroma_format_idc),
                 hvc1.hvcc.length_size_minus_one + 1,
             ),
+            Codec::Av01(av01) => ("av01", (av01.visual.width, av01.visual.height), 0, None, 0),
+            Codec::Mp4a(_) => ("mp4a", (0, 0), 0, None, 0),
+            Codec::Opus(_) => ("opus", (0, 0), 0, None, 0),
             other => panic!("CM-22: {other:?}"),
         };
         Self {
@@ -130,8 +133,8 @@ impl Init {
             entry,
             profile,
             chroma_format,
-            width: visual.width,
-            height: visual.height,
+            width: size.0,
+            height: size.1,
             length_size: usize::from(length_size),
         }
     }
@@ -215,6 +218,11 @@ impl Init {
 
     /// Whether an access unit holds an IDR (H.264) or IRAP (H.265) slice. All of it has to be NAL units.
     fn is_sync(&self, mut unit: &[u8]) -> bool {
+        match self.entry {
+            "mp4a" | "opus" => return true,
+            "av01" => return is_av1_key(unit),
+            _ => {}
+        }
         let mut is_sync = false;
         while !unit.is_empty() {
             let (length, rest) = unit.split_at(self.length_size);
@@ -230,4 +238,25 @@ impl Init {
         }
         is_sync
     }
+}
+
+/// Whether a temporal unit begins a coded video sequence: it has a sequence header.
+fn is_av1_key(mut unit: &[u8]) -> bool {
+    while let Some(&header) = unit.first() {
+        if header >> 3 & 15 == 1 {
+            return true;
+        }
+        let mut at = 1 + usize::from(header >> 2 & 1);
+        assert_ne!(header >> 1 & 1, 0, "an OBU without a size");
+        let mut size = 0;
+        for shift in (0..).step_by(7) {
+            size |= usize::from(unit[at] & 127) << shift;
+            at += 1;
+            if unit[at - 1] < 128 {
+                break;
+            }
+        }
+        unit = &unit[at + size..];
+    }
+    false
 }

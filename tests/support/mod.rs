@@ -19,6 +19,7 @@ pub mod http;
 pub mod media;
 pub mod playlist;
 pub mod stream;
+pub mod tracks;
 
 use std::{
     sync::Once,

@@ -20,6 +20,8 @@ pub struct Playlist {
     /// The segment that is still growing.
     pub open: Option<Segment>,
     pub hint: Option<String>,
+    /// RENDITION-REPORTs: URI, LAST-MSN, LAST-PART.
+    pub reports: Vec<(String, u64, Option<u64>)>,
     pub is_ended: bool,
 }
 
@@ -52,15 +54,8 @@ impl Part {
 
 /// The number in a media URI.
 pub fn number(uri: &str) -> u64 {
-    let digits: String = uri
-        .rsplit('/')
-        .next()
-        .unwrap()
-        .chars()
-        .filter(char::is_ascii_digit)
-        .collect();
-    // The 4 of the extension.
-    digits[..digits.len() - 1].parse().unwrap()
+    let name = uri.rsplit(['/', '_']).next().unwrap();
+    name.split_once('.').unwrap().0.parse().unwrap()
 }
 
 impl Playlist {
@@ -245,6 +240,7 @@ struct Reader {
     once: HashMap<String, String>,
     segments: Vec<Segment>,
     hints: Vec<String>,
+    reports: Vec<(String, u64, Option<u64>)>,
     map: String,
     date: Option<Nanos>,
     is_discontinuity: bool,
@@ -322,6 +318,15 @@ impl Reader {
                 assert_eq!(attributes["TYPE"], "PART");
                 self.hints.push(attributes["URI"].clone());
             }
+            "EXT-X-RENDITION-REPORT" => {
+                let attributes = attributes(value);
+                let part = attributes.get("LAST-PART");
+                self.reports.push((
+                    attributes["URI"].clone(),
+                    attributes["LAST-MSN"].parse().unwrap(),
+                    part.map(|part| part.parse().unwrap()),
+                ));
+            }
             _ => panic!("unexpected tag {name} in {text}"),
         }
     }
@@ -373,6 +378,7 @@ impl Reader {
             segments: self.segments,
             open,
             hint: self.hints.pop(),
+            reports: self.reports,
         }
     }
 }

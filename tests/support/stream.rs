@@ -31,8 +31,11 @@ pub struct Stream {
     /// Everything the application heard so far.
     pub messages: Vec<gst::Message>,
     bus: gst::Bus,
-    fed: Arc<Mutex<Vec<Fed>>>,
+    /// By the pad's name.
+    fed: FedByPad,
 }
+
+type FedByPad = Arc<Mutex<Vec<(String, Arc<Mutex<Vec<Fed>>>)>>>;
 
 impl Stream {
     /// `upstream ! llhlssink properties`, on a free port, with a playlist that forgets nothing.
@@ -49,12 +52,35 @@ impl Stream {
         Self::around(pipeline, sink)
     }
 
+    /// Branches that end in `! sink.` or `! sink.<pad>`, on a free port, with playlists that forget nothing.
+    pub fn of_branches(branches: &str, properties: &str) -> Self {
+        init();
+        let line = format!(
+            "llhlssink name=sink port=0 playlist-length=10000 max-files=10000 {properties} {branches}"
+        );
+        let pipeline = gst::parse::launch(&line)
+            .unwrap_or_else(|error| panic!("{line}: {error}"))
+            .downcast::<gst::Pipeline>()
+            .unwrap();
+        let sink = pipeline.by_name("sink").unwrap();
+        Self::around(pipeline, sink)
+    }
+
     /// A pipeline made elsewhere.
     pub fn around(pipeline: gst::Pipeline, sink: gst::Element) -> Self {
-        let fed = Arc::new(Mutex::new(Vec::new()));
-        if let Some(pad) = sink.sink_pads().first() {
-            record(pad, Arc::clone(&fed));
+        let fed = FedByPad::default();
+        let record = {
+            let fed = Arc::clone(&fed);
+            move |pad: &gst::Pad| {
+                let frames = Arc::new(Mutex::new(Vec::new()));
+                record(pad, Arc::clone(&frames));
+                fed.lock().unwrap().push((pad.name().to_string(), frames));
+            }
+        };
+        for pad in sink.sink_pads() {
+            record(&pad);
         }
+        sink.connect_pad_added(move |_, pad| record(pad));
         Self {
             bus: pipeline.bus().unwrap(),
             messages: Vec::new(),
@@ -114,7 +140,22 @@ impl Stream {
 
     /// Frames that came to the pad so far.
     pub fn fed(&self) -> Vec<Fed> {
-        self.fed.lock().unwrap().clone()
+        let fed = self.fed.lock().unwrap();
+        fed.first()
+            .map_or_else(Vec::new, |(_, fed)| fed.lock().unwrap().clone())
+    }
+
+    /// Frames that came to the pad of that name.
+    pub fn fed_to(&self, pad: &str) -> Vec<Fed> {
+        let all = self.fed.lock().unwrap();
+        let (_, fed) = all.iter().find(|(name, _)| name == pad).unwrap();
+        fed.lock().unwrap().clone()
+    }
+
+    /// One of the figures of a pad.
+    pub fn figure(&self, pad: &str, figure: &str) -> u64 {
+        let stats = self.stats().get::<gst::Structure>(pad).unwrap();
+        stats.get(figure).unwrap()
     }
 
     pub fn stats(&self) -> gst::Structure {

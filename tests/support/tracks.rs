@@ -1,0 +1,288 @@
+//! Checks a presentation of several renditions: each as a player sees it, then what they owe each other.
+//!
+//! Fed from HTTP alone, apart from the frames counted at the pads. Rule ids are those of the conformance checklist.
+
+use std::collections::BTreeMap;
+
+use super::{
+    http::Client,
+    media::Init,
+    playlist::{Nanos, Playlist},
+    stream::Stream,
+};
+
+/// A rendition, read back.
+#[derive(Debug)]
+pub struct Rendition {
+    /// `live_audio.m3u8`.
+    pub uri: String,
+    pub playlist: Playlist,
+    pub entry: &'static str,
+    /// By number.
+    pub segments: BTreeMap<u64, Segment>,
+    /// Media times in nanoseconds, in the order of decoding.
+    pub presented: Vec<i64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Segment {
+    pub date: Nanos,
+    /// Media time of its first sample, in nanoseconds.
+    pub media: i64,
+    pub duration: Nanos,
+    /// EXT-X-DISCONTINUITYs up to here.
+    pub discontinuities: u64,
+    pub is_sync: bool,
+}
+
+impl Rendition {
+    /// Name of its pad.
+    pub fn pad(&self) -> &str {
+        let name = self.uri.strip_prefix("live_").unwrap();
+        name.strip_suffix(".m3u8").unwrap()
+    }
+}
+
+/// URIs of the media playlists the multivariant playlist names, in its order.
+pub fn named(client: &mut Client) -> Vec<String> {
+    let answer = client.get("/live.m3u8");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let (_, all) = m3u8_rs::parse_master_playlist(&answer.body).unwrap();
+    let mut uris: Vec<String> = Vec::new();
+    for variant in &all.variants {
+        assert!(
+            variant
+                .codecs
+                .as_ref()
+                .is_some_and(|codecs| !codecs.is_empty()),
+            "MV-03"
+        );
+        assert!(
+            variant.average_bandwidth.unwrap() <= variant.bandwidth,
+            "MV-01"
+        );
+        uris.push(variant.uri.clone());
+    }
+    uris.extend(
+        all.alternatives
+            .iter()
+            .filter_map(|media| media.uri.clone()),
+    );
+    uris.sort();
+    uris.dedup();
+    uris
+}
+
+pub fn playlist(client: &mut Client, uri: &str) -> Playlist {
+    let text = client.body(&format!("/{uri}"));
+    Playlist::read(std::str::from_utf8(&text).unwrap())
+}
+
+/// Plays to the end of all tracks and checks everything. Answers the renditions by name of the pad.
+pub fn play_and_check(stream: &mut Stream) -> BTreeMap<String, Rendition> {
+    stream.play();
+    end_and_check(stream)
+}
+
+/// Waits for the end of all tracks and checks everything.
+pub fn end_and_check(stream: &mut Stream) -> BTreeMap<String, Rendition> {
+    stream.wait_for_message("end of stream", |message| {
+        matches!(message.view(), gst::MessageView::Eos(_)).then_some(())
+    });
+    let mut client = stream.client();
+    super::wait_until("the end of the presentation", || {
+        stream.stats().get::<bool>("ended") == Ok(true)
+    });
+    let uris = named(&mut client);
+    assert!(!uris.is_empty(), "{}", stream.stats());
+    let renditions: Vec<Rendition> = uris.iter().map(|uri| read(&mut client, uri)).collect();
+    check_together(&renditions);
+    check_offsets(stream, &renditions);
+    assert_eq!(client.get("/stats.json").json()["violations"], 0);
+    renditions
+        .into_iter()
+        .map(|rendition| (rendition.pad().to_owned(), rendition))
+        .collect()
+}
+
+/// Reads a rendition that is over and checks it alone.
+fn read(client: &mut Client, uri: &str) -> Rendition {
+    let playlist = playlist(client, uri);
+    assert!(playlist.is_ended, "PL-42: {uri}");
+    let mut inits = BTreeMap::new();
+    let mut segments = BTreeMap::new();
+    let mut presented = Vec::new();
+    let mut discontinuities = playlist.discontinuity_sequence;
+    let mut entry = "";
+    let mut end = None;
+    let mut epoch = None;
+    for segment in &playlist.segments {
+        let init = inits
+            .entry(segment.map.clone())
+            .or_insert_with_key(|uri| Init::read(&client.body(&format!("/{uri}"))));
+        entry = init.entry;
+        let whole = client.body(&format!("/{}", segment.uri));
+        let parts: Vec<u8> = segment
+            .parts
+            .iter()
+            .flat_map(|part| client.body(&format!("/{}", part.uri)))
+            .collect();
+        assert!(parts.is_empty() || parts == whole, "MR-05: {}", segment.uri);
+        let chunks = init.chunks(&whole);
+        let timescale = i128::from(init.timescale);
+        let nanos = |ticks: i64| (i128::from(ticks) * 1_000_000_000 / timescale) as i64;
+        let ticks: u64 = chunks.iter().map(|chunk| chunk.duration()).sum();
+        let apart = nanos(ticks as i64) - segment.duration;
+        assert!(apart.abs() <= 5_001, "CM-11: {apart} ns: {}", segment.uri);
+        if segment.is_discontinuity {
+            discontinuities += 1;
+            epoch = None;
+            assert!(
+                end <= Some(chunks[0].decode),
+                "time runs back in {}",
+                segment.uri
+            );
+            end = None;
+        }
+        let decode = nanos(chunks[0].decode as i64);
+        let zero = segment.date - decode;
+        assert!(
+            (zero - *epoch.get_or_insert(zero)).abs() <= 2_000_000,
+            "CM-20: {}",
+            segment.uri
+        );
+        segments.insert(
+            segment.msn,
+            Segment {
+                date: segment.date,
+                media: nanos(chunks[0].decode as i64 + chunks[0].samples[0].composition_offset),
+                duration: segment.duration,
+                discontinuities,
+                is_sync: chunks[0].samples[0].is_sync,
+            },
+        );
+        for chunk in &chunks {
+            assert_eq!(
+                chunk.decode,
+                end.unwrap_or(chunk.decode),
+                "CM-09: {}",
+                segment.uri
+            );
+            let mut decode = chunk.decode as i64;
+            for sample in &chunk.samples {
+                presented.push(nanos(decode + sample.composition_offset));
+                decode += i64::from(sample.duration);
+            }
+            end = Some(decode as u64);
+        }
+        assert!(playlist.part_target > 0);
+    }
+    Rendition {
+        uri: uri.to_owned(),
+        playlist,
+        entry,
+        segments,
+        presented,
+    }
+}
+
+/// What renditions owe each other.
+fn check_together(renditions: &[Rendition]) {
+    let first = &renditions[0].playlist;
+    for rendition in renditions {
+        let playlist = &rendition.playlist;
+        assert_eq!(playlist.target_duration, first.target_duration, "MV-09");
+        assert_eq!(playlist.part_hold_back, first.part_hold_back, "MV-10");
+        check_reports(rendition, renditions);
+        for other in renditions {
+            compare(rendition, other);
+        }
+    }
+}
+
+/// PL-30: every other rendition is reported, exactly.
+fn check_reports(rendition: &Rendition, all: &[Rendition]) {
+    let uris: Vec<&String> = rendition
+        .playlist
+        .reports
+        .iter()
+        .map(|(uri, ..)| uri)
+        .collect();
+    // One that is over reports nothing: nobody changes from it to another.
+    if rendition.playlist.is_ended && uris.is_empty() {
+        return;
+    }
+    assert_eq!(uris.len() + 1, all.len(), "PL-30: {uris:?}");
+    for (uri, msn, _) in &rendition.playlist.reports {
+        let other = all.iter().find(|other| other.uri == *uri).unwrap();
+        assert_eq!(Some(msn), other.segments.keys().last(), "PL-30: {uri}");
+    }
+}
+
+fn compare(one: &Rendition, other: &Rendition) {
+    let part = one.playlist.part_target.max(other.playlist.part_target);
+    let last = one.segments.keys().last();
+    for (number, mine) in &one.segments {
+        let Some(theirs) = other.segments.get(number) else {
+            continue;
+        };
+        let apart = mine.date - theirs.date;
+        // The last may be what is left of a longer track.
+        if Some(number) != last {
+            assert!(
+                apart.abs() <= part,
+                "MV-12: segment {number} of {} begins {apart} ns after that of {}",
+                one.uri,
+                other.uri
+            );
+        }
+        let media = mine.media - theirs.media;
+        assert!(
+            (media - apart).abs() <= 42_000_000,
+            "segment {number} of {} and {}: dates {apart} ns apart, media {media} ns",
+            one.uri,
+            other.uri
+        );
+        assert_eq!(
+            mine.discontinuities, theirs.discontinuities,
+            "PL-38: segment {number} of {} and {}",
+            one.uri, other.uri
+        );
+    }
+}
+
+/// Sound against picture: as far apart in the media as at the pads, where nothing was left out in the middle.
+fn check_offsets(stream: &Stream, renditions: &[Rendition]) {
+    let mut offsets = Vec::new();
+    for rendition in renditions {
+        let pad = rendition.pad();
+        let left_out = stream.figure(pad, "dropped-before-key-frame")
+            + stream.figure(pad, "dropped-before-joining");
+        let mut fed: Vec<i64> = stream
+            .fed_to(pad)
+            .iter()
+            .skip(usize::try_from(left_out).unwrap())
+            .map(|frame| frame.pts.or(frame.dts).unwrap())
+            .collect();
+        let has_jumped = rendition
+            .segments
+            .values()
+            .any(|segment| segment.discontinuities > 0);
+        if has_jumped || fed.len() != rendition.presented.len() {
+            continue;
+        }
+        fed.sort_unstable();
+        let mut presented = rendition.presented.clone();
+        presented.sort_unstable();
+        for (fed, presented) in fed.iter().zip(&presented) {
+            offsets.push((fed - presented, pad));
+        }
+    }
+    let (least, most) = (offsets.iter().min(), offsets.iter().max());
+    if let (Some(least), Some(most)) = (least, most) {
+        assert!(
+            most.0 - least.0 <= 1_000_000,
+            "offsets from {least:?} to {most:?}"
+        );
+    }
+}

@@ -1,0 +1,491 @@
+//! Several tracks into one element: whatever the sources, one presentation comes out.
+
+mod support;
+
+use std::{collections::BTreeMap, ops::Range};
+
+use gst::prelude::*;
+use support::{
+    stream::{Frames, Stream},
+    tracks::{self, Rendition},
+};
+
+const PICTURE: &str = "video/x-raw,format=I420,width=160,height=120,framerate=30/1 \
+    ! x264enc tune=zerolatency speed-preset=ultrafast threads=1 key-int-max=300 ! h264parse";
+
+fn video(seconds: u32) -> String {
+    format!("videotestsrc num-buffers={} ! {PICTURE}", seconds * 30)
+}
+
+/// Whole seconds of 1000 samples a buffer.
+fn sound(seconds: u32) -> String {
+    format!(
+        "audiotestsrc samplesperbuffer=1000 num-buffers={} ! audio/x-raw,rate=48000,channels=2 ! audioconvert",
+        seconds * 48
+    )
+}
+
+fn aac(seconds: u32) -> String {
+    format!("{} ! avenc_aac ! aacparse", sound(seconds))
+}
+
+fn play(branches: &str, properties: &str) -> BTreeMap<String, Rendition> {
+    tracks::play_and_check(&mut Stream::of_branches(branches, properties))
+}
+
+fn count(renditions: &BTreeMap<String, Rendition>, pad: &str) -> usize {
+    renditions[pad].segments.len()
+}
+
+#[test]
+fn a_camera_and_a_microphone() {
+    let renditions = play(&format!("{} ! sink. {} ! sink.", video(6), aac(6)), "");
+    assert_eq!(renditions["video"].entry, "avc1");
+    assert_eq!(renditions["audio"].entry, "mp4a");
+    assert_eq!(count(&renditions, "video"), 6);
+    assert!((6..=7).contains(&count(&renditions, "audio")));
+}
+
+#[test]
+fn adts_is_converted() {
+    let renditions = play(
+        &format!(
+            "{} ! sink. {} ! audio/mpeg,stream-format=adts ! sink.",
+            video(3),
+            aac(3)
+        ),
+        "",
+    );
+    assert_eq!(renditions["audio"].entry, "mp4a");
+}
+
+#[test]
+fn opus() {
+    let renditions = play(
+        &format!(
+            "{} ! sink. {} ! opusenc ! opusparse ! sink.",
+            video(4),
+            sound(4)
+        ),
+        "",
+    );
+    assert_eq!(renditions["audio"].entry, "opus");
+}
+
+/// mp4mux before 1.24 writes an av1C no reader takes.
+#[test]
+fn av1_beside_sound() {
+    let branches = format!(
+        "videotestsrc num-buffers=40 ! video/x-raw,width=160,height=120,framerate=20/1 \
+         ! av1enc cpu-used=8 usage-profile=realtime lag-in-frames=0 keyframe-max-dist=20 ! av1parse ! sink. {} ! sink.",
+        aac(2)
+    );
+    let mut stream = Stream::of_branches(&branches, "");
+    let (major, minor, ..) = gst::version();
+    if (major, minor) < (1, 24) {
+        stream.play();
+        assert!(stream.wait_for_error().contains("mp4mux"));
+        return;
+    }
+    let renditions = tracks::play_and_check(&mut stream);
+    assert_eq!(renditions["video"].entry, "av01");
+}
+
+#[test]
+fn two_sounds_without_a_picture() {
+    let renditions = play(&format!("{} ! sink. {} ! sink.", aac(5), aac(5)), "");
+    assert_eq!(renditions.keys().collect::<Vec<_>>(), ["audio", "audio_0"]);
+    assert!((5..=6).contains(&count(&renditions, "audio")));
+}
+
+#[test]
+fn one_sound_alone_has_the_entry_for_its_playlist() {
+    let mut stream = Stream::of_branches(&format!("{} ! sink.", aac(4)), "");
+    let playlist = stream.play_to_end();
+    assert!(
+        (4..=5).contains(&playlist.segments.len()),
+        "{}",
+        playlist.text
+    );
+}
+
+#[test]
+fn a_ladder_has_equal_borders() {
+    let rung = |width: u32| {
+        format!(
+            "t. ! queue ! videoscale ! video/x-raw,width={width},height=120 \
+             ! x264enc tune=zerolatency speed-preset=ultrafast threads=1 key-int-max=300 ! h264parse ! sink."
+        )
+    };
+    let renditions = play(
+        &format!(
+            "videotestsrc num-buffers=180 ! video/x-raw,width=320,height=240,framerate=30/1 ! tee name=t {} {} {}",
+            rung(320),
+            rung(160),
+            rung(80)
+        ),
+        "",
+    );
+    let starts = |name: &str| -> Vec<(u64, i64)> {
+        let segments = &renditions[name].segments;
+        assert!(segments.values().all(|segment| segment.is_sync));
+        segments
+            .iter()
+            .map(|(number, segment)| (*number, segment.media))
+            .collect()
+    };
+    assert_eq!(starts("video"), starts("video_0"));
+    assert_eq!(starts("video"), starts("video_1"));
+    assert_eq!(starts("video").len(), 6);
+}
+
+fn muxed(path: &str) -> BTreeMap<String, Rendition> {
+    let branches = format!(
+        "filesrc location={path} ! qtdemux name=d d.video_0 ! sink.video d.audio_0 ! sink.audio"
+    );
+    let mut stream = Stream::of_branches(&branches, "send-keyframe-requests=false");
+    let renditions = tracks::play_and_check(&mut stream);
+    for pad in ["video", "audio"] {
+        assert_eq!(stream.figure(pad, "dropped-ahead"), 0, "{pad}");
+    }
+    renditions
+}
+
+/// One thread feeds both pads, and nothing is between them.
+#[test]
+fn a_muxed_file_without_queues() {
+    support::init();
+    let folder = std::env::temp_dir().join(format!("llhls-tracks-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("muxed.mp4");
+    let line = format!(
+        "{} ! mp4mux name=m ! filesink location={} {} ! m.",
+        video(8).replace("key-int-max=300", "key-int-max=30"),
+        path.display(),
+        aac(8)
+    );
+    let pipeline = gst::parse::launch(&line).unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let ended = pipeline.bus().unwrap().timed_pop_filtered(
+        gst::ClockTime::from_seconds(30),
+        &[gst::MessageType::Eos, gst::MessageType::Error],
+    );
+    assert_eq!(ended.unwrap().type_(), gst::MessageType::Eos);
+    pipeline.set_state(gst::State::Null).unwrap();
+    let renditions = muxed(path.to_str().unwrap());
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(count(&renditions, "video"), 8);
+}
+
+#[test]
+fn a_real_muxed_file_without_queues() {
+    let renditions = muxed(&support::footage::clip("bigbuckbunny.mp4"));
+    // Its only key frame is the first.
+    assert_eq!(renditions["audio"].entry, "mp4a");
+    assert_eq!(count(&renditions, "video"), count(&renditions, "audio"));
+}
+
+/// The same in live time, with a hole between the branches.
+fn fed(pad: &str) -> String {
+    format!("appsrc name={pad} format=time is-live=true max-bytes=0 ! sink.{pad}")
+}
+
+/// Two tracks fed by hand.
+struct Fed {
+    stream: Stream,
+    video: gst_app::AppSrc,
+    audio: gst_app::AppSrc,
+    pictures: Frames,
+    sounds: Frames,
+}
+
+impl Fed {
+    fn new(seconds: u32, properties: &str) -> Self {
+        let pictures = Frames::test_picture(seconds as usize * 30, 30);
+        let sounds = Frames::of(&aac(seconds));
+        let stream = Stream::of_branches(&format!("{} {}", fed("video"), fed("audio")), properties);
+        let source = |name: &str| {
+            let source = stream.pipeline.by_name(name).unwrap();
+            source.downcast::<gst_app::AppSrc>().unwrap()
+        };
+        let (video, audio) = (source("video"), source("audio"));
+        video.set_caps(Some(&pictures.caps));
+        audio.set_caps(Some(&sounds.caps));
+        Self {
+            stream,
+            video,
+            audio,
+            pictures,
+            sounds,
+        }
+    }
+
+    /// Pushes what lies between two moments, `by` later than it is, in milliseconds. In step, as a source would.
+    fn push(&self, range: Range<u64>, by: i64, tracks: &str) {
+        let mut all: Vec<(u64, bool, gst::Buffer)> = Vec::new();
+        for (is_video, frames) in [(true, &self.pictures), (false, &self.sounds)] {
+            if !tracks.contains(if is_video { 'v' } else { 'a' }) {
+                continue;
+            }
+            for buffer in &frames.buffers {
+                let time = buffer.pts().unwrap().mseconds();
+                if range.contains(&time) {
+                    let mut buffer = buffer.clone();
+                    let later = gst::ClockTime::from_mseconds(time.checked_add_signed(by).unwrap())
+                        + gst::ClockTime::from_nseconds(
+                            buffer.pts().unwrap().nseconds() % 1_000_000,
+                        );
+                    let made = buffer.make_mut();
+                    made.set_pts(later);
+                    made.set_dts(is_video.then_some(later));
+                    all.push((later.nseconds(), is_video, buffer));
+                }
+            }
+        }
+        all.sort_by_key(|(time, ..)| *time);
+        for (_, is_video, buffer) in all {
+            let source = if is_video { &self.video } else { &self.audio };
+            source.push_buffer(buffer).unwrap();
+        }
+    }
+
+    fn end(&mut self) -> BTreeMap<String, Rendition> {
+        // Either may have ended before.
+        let _ = self.video.end_of_stream();
+        let _ = self.audio.end_of_stream();
+        tracks::end_and_check(&mut self.stream)
+    }
+
+    /// Without a check of the offsets: frames were thrown away on purpose.
+    fn end_quietly(&self) {
+        let _ = self.video.end_of_stream();
+        self.stream.stop();
+    }
+
+    fn wait_until_fed(&self, pad: &str, least: usize) {
+        support::wait_until(&format!("{least} frames at {pad}"), || {
+            self.stream.fed_to(pad).len() >= least
+        });
+    }
+
+    fn wait_for(&self, pad: &str, figure: &str, least: u64) {
+        support::wait_until(&format!("{least} {figure} of {pad}"), || {
+            let stats = self.stream.stats().get::<gst::Structure>(pad);
+            stats.is_ok_and(|stats| stats.get::<u64>(figure).is_ok_and(|now| now >= least))
+        });
+    }
+}
+
+fn breaks(rendition: &Rendition) -> Vec<u64> {
+    let mut before = 0;
+    let mut numbers = Vec::new();
+    for (number, segment) in &rendition.segments {
+        if segment.discontinuities > before {
+            numbers.push(*number);
+        }
+        before = segment.discontinuities;
+    }
+    numbers
+}
+
+#[test]
+fn sound_that_comes_three_seconds_late_joins() {
+    let mut fed = Fed::new(8, "track-timeout=100");
+    fed.stream.play();
+    fed.push(0..3100, 0, "v");
+    fed.wait_for("video", "segments", 2);
+    fed.push(3100..8000, 0, "va");
+    let renditions = fed.end();
+    assert_eq!(renditions["audio"].segments.keys().next(), Some(&4));
+    assert!(breaks(&renditions["audio"]).is_empty());
+}
+
+#[test]
+fn a_picture_that_comes_three_seconds_late_joins() {
+    let mut fed = Fed::new(8, "track-timeout=100");
+    fed.stream.play();
+    fed.push(0..3000, 0, "a");
+    fed.wait_for("audio", "segments", 2);
+    fed.push(3000..8000, 0, "va");
+    let renditions = fed.end();
+    assert!(count(&renditions, "video") >= 4);
+}
+
+#[test]
+fn sound_three_seconds_late_is_waited_for_if_there_is_time() {
+    let mut fed = Fed::new(8, "track-timeout=20000");
+    fed.stream.play();
+    fed.push(0..3000, 0, "v");
+    fed.wait_until_fed("video", 90);
+    assert_eq!(fed.stream.figure("video", "segments"), 0);
+    fed.push(3000..8000, 0, "va");
+    let renditions = fed.end();
+    assert_eq!(count(&renditions, "video"), 8);
+}
+
+#[test]
+fn a_track_that_stays_silent_does_not_hold_up_the_rest() {
+    let fed = Fed::new(4, "track-timeout=100");
+    fed.stream.play();
+    fed.push(0..4000, 0, "v");
+    fed.wait_for("video", "segments", 3);
+    let mut client = fed.stream.client();
+    assert_eq!(tracks::named(&mut client), ["live_video.m3u8"]);
+    let playlist = tracks::playlist(&mut client, "live_video.m3u8");
+    assert!(playlist.segments.len() >= 3);
+    fed.stream.stop();
+}
+
+#[test]
+fn sound_that_ends_early_leaves_the_picture() {
+    let mut fed = Fed::new(6, "");
+    fed.stream.play();
+    fed.push(0..2500, 0, "va");
+    fed.audio.end_of_stream().unwrap();
+    fed.push(2500..6000, 0, "v");
+    fed.wait_for("video", "segments", 5);
+    let renditions = fed.end();
+    assert_eq!(count(&renditions, "video"), 6);
+    assert_eq!(count(&renditions, "audio"), 3);
+}
+
+#[test]
+fn a_picture_that_ends_early_leaves_the_sound_in_the_lead() {
+    let mut fed = Fed::new(6, "");
+    fed.stream.play();
+    fed.push(0..2500, 0, "va");
+    fed.video.end_of_stream().unwrap();
+    fed.push(2500..6000, 0, "a");
+    fed.wait_for("audio", "segments", 5);
+    let renditions = fed.end();
+    assert_eq!(count(&renditions, "video"), 3);
+    assert!((6..=7).contains(&count(&renditions, "audio")));
+}
+
+#[test]
+fn both_jump_forwards_and_back() {
+    let mut fed = Fed::new(6, "");
+    fed.stream.play();
+    fed.push(0..3000, 10_000, "va");
+    fed.push(0..3000, 60_000, "va");
+    fed.push(0..6000, 1_000, "va");
+    let renditions = fed.end();
+    assert_eq!(breaks(&renditions["video"]), [3, 6]);
+    assert_eq!(breaks(&renditions["audio"]), [3, 6]);
+}
+
+/// Each track on its own takes all kinds of accidents; the check of every playlist is the test.
+#[test]
+fn a_hole_in_one_track() {
+    for (tracks, hole) in [("a", 300), ("v", 300), ("a", 2_000), ("v", 2_000)] {
+        let other = if tracks == "a" { "v" } else { "a" };
+        let mut fed = Fed::new(8, "");
+        fed.stream.play();
+        fed.push(0..2500, 0, "va");
+        fed.push(2500..2500 + hole, 0, other);
+        fed.push(2500 + hole..8000, 0, "va");
+        eprintln!("a hole of {hole} ms in {tracks}");
+        fed.end();
+    }
+}
+
+#[test]
+fn other_caps_on_one_track_are_a_discontinuity_on_both() {
+    let mut fed = Fed::new(6, "");
+    fed.stream.play();
+    fed.push(0..2500, 0, "va");
+    let mono = Frames::of(&aac(6).replace("channels=2", "channels=1"));
+    fed.audio.set_caps(Some(&mono.caps));
+    fed.sounds = mono;
+    fed.push(2500..6000, 0, "va");
+    let renditions = fed.end();
+    assert_eq!(breaks(&renditions["video"]), breaks(&renditions["audio"]));
+    assert_eq!(breaks(&renditions["video"]).len(), 1);
+}
+
+#[test]
+fn a_flush_on_one_track() {
+    let mut fed = Fed::new(6, "");
+    fed.stream.play();
+    fed.push(0..2500, 0, "va");
+    fed.wait_until_fed("audio", 100);
+    fed.wait_until_fed("video", 75);
+    let pad = fed.stream.sink.static_pad("audio").unwrap();
+    assert!(pad.send_event(gst::event::FlushStart::new()));
+    assert!(pad.send_event(gst::event::FlushStop::new(false)));
+    fed.wait_until_fed("audio", 1);
+    fed.end_quietly();
+}
+
+#[test]
+fn a_pad_is_released_while_playing() {
+    let fed = Fed::new(6, "");
+    fed.stream.play();
+    fed.push(0..2500, 0, "va");
+    fed.wait_for("audio", "segments", 1);
+    let pad = fed.stream.sink.static_pad("audio").unwrap();
+    pad.peer().unwrap().unlink(&pad).unwrap();
+    fed.stream.sink.release_request_pad(&pad);
+    fed.push(2500..6000, 0, "v");
+    fed.wait_for("video", "segments", 5);
+    let mut client = fed.stream.client();
+    assert!(tracks::playlist(&mut client, "live_audio.m3u8").is_ended);
+    assert!(!tracks::playlist(&mut client, "live_video.m3u8").is_ended);
+    fed.stream.stop();
+}
+
+/// Everything in the way of the end at once: a full queue, a track that waits for the leader, a leader that is silent.
+#[test]
+fn stopping_releases_tracks_that_wait_for_each_other() {
+    for (tracks, timeout) in [("a", 600_000), ("v", 600_000), ("a", 0)] {
+        let fed = Fed::new(8, &format!("track-timeout={timeout}"));
+        fed.stream.play();
+        if timeout == 0 {
+            fed.push(0..1000, 0, "va");
+        }
+        fed.push(1000..8000, 0, tracks);
+        let pad = if tracks == "a" { "audio" } else { "video" };
+        fed.wait_until_fed(pad, 129);
+        let ((), took) = support::timed(|| fed.stream.stop());
+        assert!(took.as_secs_f64() < 2.0, "{took:?}");
+    }
+}
+
+/// The leader is silent for a while; the other's frames wait for it.
+#[test]
+fn a_stall_of_either_track_ends() {
+    for silent in ["v", "a"] {
+        let other = if silent == "v" { "a" } else { "v" };
+        let mut fed = Fed::new(12, "");
+        fed.stream.play();
+        fed.push(0..2000, 0, "va");
+        fed.push(2000..7000, 0, other);
+        fed.push(7000..12_000, 0, "va");
+        eprintln!("{silent} stalls");
+        fed.end();
+    }
+}
+
+/// What is left in the process after many lives: nothing.
+#[test]
+fn two_tracks_come_and_go() {
+    let stream = Stream::of_branches(&format!("{} ! sink. {} ! sink.", video(100), aac(100)), "");
+    for round in 0..20 {
+        stream.play();
+        stream.client().body("/live.m3u8");
+        let state = if round % 2 == 0 {
+            gst::State::Null
+        } else {
+            gst::State::Ready
+        };
+        stream.pipeline.set_state(state).unwrap();
+        let ours = std::fs::read_dir("/proc/self/task")
+            .unwrap()
+            .filter(|task| {
+                let name = task.as_ref().unwrap().path().join("comm");
+                std::fs::read_to_string(name)
+                    .is_ok_and(|name| name.starts_with("llhls-video") && false)
+            });
+        assert_eq!(ours.count(), 0);
+    }
+}
