@@ -34,6 +34,9 @@ use crate::{
 /// How far dates may step back over a discontinuity: the draft tolerates less than a second (6.2.1).
 const LONGEST_DATE_OVERLAP: Nanos = Nanos::from_millis(900);
 
+/// The longest hole in the sound of one of several tracks that is filled with silence.
+const LONGEST_FILLED_HOLE: Nanos = Nanos::from_seconds(60);
+
 /// What a track needs to know for one life of the pipeline.
 pub(super) struct Orders {
     /// Its place among the tracks and renditions.
@@ -89,6 +92,8 @@ pub(super) struct Road {
     /// The frames of the open part, ready for the muxer.
     pub(super) frames: Vec<gst::Buffer>,
     has_arrived: bool,
+    /// Presentation time of the newest frame of sound.
+    newest_sound: Option<RunningTime>,
     has_warned_of_key_frames: bool,
 }
 
@@ -105,6 +110,7 @@ impl Road {
             parts: 0,
             frames: Vec::new(),
             has_arrived: false,
+            newest_sound: None,
             has_warned_of_key_frames: false,
         }
     }
@@ -112,6 +118,11 @@ impl Road {
     /// Name of the pad.
     pub(super) fn pad(&self) -> &str {
         &self.orders.pad
+    }
+
+    /// Its place among the tracks.
+    pub(super) fn track(&self) -> TrackIndex {
+        self.orders.track
     }
 
     /// What it shares with the other tracks.
@@ -196,6 +207,50 @@ impl Feeder {
             is_sync: format.is_sync(&access.bytes, access.is_delta),
         };
         gst::trace!(CAT, imp = self, "{frame:?}");
+        self.fill_hole(road, &frame)?;
+        self.advance(road, frame, &access.bytes)
+    }
+
+    /// One track of several cannot be absent for a while: its segments are numbered like the others'. Where sound has a
+    /// hole there is silence. Nothing has to be done for the leader: its holes are everyone's.
+    fn fill_hole(&self, road: &mut Road, frame: &Frame) -> Result<(), gst::FlowError> {
+        let track = road.orders.track;
+        let silence = road.format.as_ref().and_then(Format::silence);
+        let newest = match silence {
+            Some(_) => road.newest_sound.replace(frame.presentation),
+            None => None,
+        };
+        let (Some((bytes, duration)), Some(newest)) = (silence, newest) else {
+            return Ok(());
+        };
+        let hole = frame.presentation - newest;
+        let is_follower = road.orders.has_company
+            && road
+                .orders
+                .ensemble
+                .read(|conductor| !conductor.leads(track));
+        if !is_follower || hole > LONGEST_FILLED_HOLE {
+            return Ok(());
+        }
+        let mut next = newest + duration;
+        // Less than half a frame is jitter.
+        while (frame.presentation - next).0 > duration.0 / 2 {
+            let silent = Frame {
+                decode: next,
+                presentation: next,
+                duration: Some(duration),
+                is_sync: true,
+            };
+            self.advance(road, silent, bytes)?;
+            next = next + duration;
+        }
+        Ok(())
+    }
+
+    fn advance(&self, road: &mut Road, frame: Frame, bytes: &[u8]) -> Result<(), gst::FlowError> {
+        let Some(format) = &road.format else {
+            return Err(gst::FlowError::NotNegotiated);
+        };
         let timescale = *road.timescale.get_or_insert_with(|| format.timescale());
         let mut segmenter = road.segmenter.take().unwrap_or_else(|| {
             Segmenter::new(Plan {
@@ -209,12 +264,12 @@ impl Feeder {
         });
         let steps = self.segment(road, &mut segmenter, frame);
         road.segmenter = Some(segmenter);
-        self.carry_out(road, steps?, Some((&frame, access)))?;
+        self.carry_out(road, steps?, Some((&frame, bytes)))?;
         // Only now may the others come this far: the borders up to here are known.
         let track = road.orders.track;
         road.orders.ensemble.change(|conductor| {
             if conductor.leads(track) {
-                conductor.advance(presentation);
+                conductor.advance(frame.presentation);
             }
         });
         Ok(())
@@ -273,13 +328,13 @@ impl Feeder {
         &self,
         road: &mut Road,
         steps: Vec<Step>,
-        frame: Option<(&Frame, &Access)>,
+        frame: Option<(&Frame, &[u8])>,
     ) -> Result<(), gst::FlowError> {
         for step in steps {
             match (step, frame) {
-                (Step::Feed(placement), Some((frame, access))) => {
+                (Step::Feed(placement), Some((frame, bytes))) => {
                     count(&self.counts.taken);
-                    Self::feed(road, frame, placement, &access.bytes);
+                    Self::feed(road, frame, placement, bytes);
                 }
                 (Step::Feed(_), None) => {}
                 (Step::Drop(reason), _) => self.note_drop(reason),
@@ -492,6 +547,7 @@ impl Feeder {
             gst::info!(CAT, imp = self, "The format changes to {caps}");
             let steps = segmenter.interrupt();
             self.carry_out(road, steps, None)?;
+            road.newest_sound = None;
             road.needs_init = true;
         }
         road.format = Some(format);
@@ -501,6 +557,7 @@ impl Feeder {
     /// After a flush time may go on anywhere, even close by: what comes is another line.
     fn interrupt(&self, road: &mut Road) -> Result<(), gst::FlowError> {
         road.segment = None;
+        road.newest_sound = None;
         let Some(segmenter) = &mut road.segmenter else {
             return Ok(());
         };
