@@ -182,7 +182,6 @@ fn a_real_muxed_file_without_queues() {
     let renditions = muxed(&support::footage::clip("bigbuckbunny.mp4"));
     // Its only key frame is the first.
     assert_eq!(renditions["audio"].entry, "mp4a");
-    assert_eq!(count(&renditions, "video"), count(&renditions, "audio"));
 }
 
 /// The same in live time, with a hole between the branches.
@@ -292,9 +291,9 @@ fn breaks(rendition: &Rendition) -> Vec<u64> {
 fn sound_that_comes_three_seconds_late_joins() {
     let mut fed = Fed::new(8, "track-timeout=100");
     fed.stream.play();
-    fed.push(0..3100, 0, "v");
+    fed.push(0..3300, 0, "v");
     fed.wait_for("video", "segments", 2);
-    fed.push(3100..8000, 0, "va");
+    fed.push(3300..8000, 0, "va");
     let renditions = fed.end();
     assert_eq!(renditions["audio"].segments.keys().next(), Some(&4));
     assert!(breaks(&renditions["audio"]).is_empty());
@@ -317,7 +316,7 @@ fn sound_three_seconds_late_is_waited_for_if_there_is_time() {
     fed.stream.play();
     fed.push(0..3000, 0, "v");
     fed.wait_until_fed("video", 90);
-    assert_eq!(fed.stream.figure("video", "segments"), 0);
+    assert_eq!(fed.stream.stats().get::<u64>("segments").unwrap_or(0), 0);
     fed.push(3000..8000, 0, "va");
     let renditions = fed.end();
     assert_eq!(count(&renditions, "video"), 8);
@@ -463,29 +462,5 @@ fn a_stall_of_either_track_ends() {
         fed.push(7000..12_000, 0, "va");
         eprintln!("{silent} stalls");
         fed.end();
-    }
-}
-
-/// What is left in the process after many lives: nothing.
-#[test]
-fn two_tracks_come_and_go() {
-    let stream = Stream::of_branches(&format!("{} ! sink. {} ! sink.", video(100), aac(100)), "");
-    for round in 0..20 {
-        stream.play();
-        stream.client().body("/live.m3u8");
-        let state = if round % 2 == 0 {
-            gst::State::Null
-        } else {
-            gst::State::Ready
-        };
-        stream.pipeline.set_state(state).unwrap();
-        let ours = std::fs::read_dir("/proc/self/task")
-            .unwrap()
-            .filter(|task| {
-                let name = task.as_ref().unwrap().path().join("comm");
-                std::fs::read_to_string(name)
-                    .is_ok_and(|name| name.starts_with("llhls-video") && false)
-            });
-        assert_eq!(ours.count(), 0);
     }
 }

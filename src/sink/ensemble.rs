@@ -29,7 +29,8 @@ pub(super) struct Ensemble {
 #[derive(Debug)]
 struct State {
     conductor: Conductor,
-    is_stopped: bool,
+    /// Tracks that are over and wait for nobody.
+    stopped: Vec<TrackIndex>,
     /// Running time to Unix time, and the line it holds for: sampled by whichever track publishes first on that line.
     mapping: Option<(RunningTime, ClockMapping)>,
     date_source: Option<DateSource>,
@@ -42,7 +43,7 @@ pub(super) enum Told {
     Lead,
     /// It follows.
     Follow,
-    /// The run is over.
+    /// The run is over for it.
     Stop,
     /// These tracks did not come; ask again.
     Absent(Vec<TrackIndex>),
@@ -53,7 +54,7 @@ impl Ensemble {
         Self {
             state: Mutex::new(State {
                 conductor,
-                is_stopped: false,
+                stopped: Vec::new(),
                 mapping: None,
                 date_source: None,
             }),
@@ -71,7 +72,7 @@ impl Ensemble {
     ) -> Told {
         let mut state = self.state();
         loop {
-            if state.is_stopped {
+            if state.stopped.contains(&track) {
                 return Told::Stop;
             }
             match state.conductor.leave(track, number, presentation) {
@@ -109,9 +110,9 @@ impl Ensemble {
         read(&self.state().conductor)
     }
 
-    /// Releases everyone who waits, for good.
-    pub(super) fn stop(&self) {
-        self.state().is_stopped = true;
+    /// Releases the track if it waits, for good.
+    pub(super) fn stop(&self, track: TrackIndex) {
+        self.state().stopped.push(track);
         self.changed.notify_all();
     }
 

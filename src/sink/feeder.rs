@@ -5,13 +5,18 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     thread::JoinHandle,
     time::Duration,
 };
 
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender};
 use gst::{glib, prelude::*, subclass::prelude::*};
+
+use crate::cmaf::conductor::TrackIndex;
 
 use super::{
     CAT, clock,
@@ -88,7 +93,13 @@ impl Feeder {
 
     /// The pad is released: the others go on without this track.
     pub(super) fn leave(&self) {
+        if let imp::Mode::Threaded(worker) = &*self.imp().mode() {
+            worker.stop();
+        }
         let _ = self.imp().pass_on(Input::Leave);
+        // It still muxes its last part.
+        let mode = std::mem::replace(&mut *self.imp().mode(), imp::Mode::Idle);
+        mode.end();
     }
 
     /// The counters, shared and alive.
@@ -128,15 +139,26 @@ pub(super) mod imp {
     pub(in crate::sink) struct Worker {
         inputs: Sender<Input>,
         ensemble: Arc<Ensemble>,
+        track: TrackIndex,
+        /// Frames are left out because nobody takes them: there is no waiting for room any more until there is some.
+        is_crowded: Arc<AtomicBool>,
         /// Why it ended early.
         failure: Arc<Mutex<Option<gst::FlowError>>>,
         thread: Option<JoinHandle<()>>,
+    }
+
+    impl Worker {
+        /// Lets it wait for nobody.
+        pub(in crate::sink) fn stop(&self) {
+            self.ensemble.stop(self.track);
+        }
     }
 
     impl Mode {
         pub(in crate::sink) fn threaded(feeder: &super::Feeder, road: Road) -> Self {
             let (inputs, receiver) = crossbeam_channel::bounded(MOST_FRAMES_WAITING);
             let ensemble = road.ensemble();
+            let track = road.track();
             let failure = Arc::new(Mutex::new(None));
             let spawned = std::thread::Builder::new()
                 .name(format!("llhls-{}", road.pad()))
@@ -149,6 +171,8 @@ pub(super) mod imp {
                 Ok(thread) => Self::Threaded(Worker {
                     inputs,
                     ensemble,
+                    track,
+                    is_crowded: Arc::default(),
                     failure,
                     thread: Some(thread),
                 }),
@@ -208,9 +232,10 @@ pub(super) mod imp {
                 Mode::Threaded(worker) => {
                     let inputs = worker.inputs.clone();
                     let failure = Arc::clone(&worker.failure);
+                    let is_crowded = Arc::clone(&worker.is_crowded);
                     *mode = Mode::Threaded(worker);
                     drop(mode);
-                    self.queue(&inputs, input, &failure)
+                    self.queue(&inputs, input, &is_crowded, &failure)
                 }
             }
         }
@@ -219,9 +244,17 @@ pub(super) mod imp {
             &self,
             inputs: &Sender<Input>,
             input: Input,
+            is_crowded: &AtomicBool,
             failure: &Mutex<Option<gst::FlowError>>,
         ) -> Result<(), gst::FlowError> {
-            match inputs.send_timeout(input, LONGEST_WAIT_FOR_ROOM) {
+            let patience = if is_crowded.load(Ordering::Relaxed) {
+                Duration::ZERO
+            } else {
+                LONGEST_WAIT_FOR_ROOM
+            };
+            let sent = inputs.send_timeout(input, patience);
+            is_crowded.store(sent.is_err(), Ordering::Relaxed);
+            match sent {
                 Ok(()) => Ok(()),
                 // The other tracks may be fed by this very thread: waiting longer could be for ever.
                 Err(SendTimeoutError::Timeout(Input::Frame(_))) => {
@@ -248,10 +281,19 @@ pub(super) mod imp {
             inputs: &Receiver<Input>,
             failure: &Mutex<Option<gst::FlowError>>,
         ) {
+            let mut is_flushing = false;
             for input in inputs {
+                // Released while it waited: what is queued is lost, the rest of its playlist is not.
+                if is_flushing && !matches!(input, Input::Leave) {
+                    continue;
+                }
                 let taken = catch_unwind(AssertUnwindSafe(|| self.take(&mut road, input)));
                 let error = match taken {
                     Ok(Ok(())) => continue,
+                    Ok(Err(gst::FlowError::Flushing)) => {
+                        is_flushing = true;
+                        continue;
+                    }
                     Ok(Err(error)) => error,
                     Err(_) => {
                         gst::element_imp_error!(
@@ -414,7 +456,7 @@ pub(super) mod imp {
                 && let Mode::Threaded(worker) = &*self.mode()
             {
                 // Before chaining up: the streaming thread may be waiting for room behind a track that waits.
-                worker.ensemble.stop();
+                worker.stop();
             }
             if transition == gst::StateChange::PausedToReady {
                 // No push may pin the streaming thread, whatever the muxer does.

@@ -29,6 +29,8 @@ enum Media {
         rate: u32,
         /// Samples a frame, where the codec fixes them.
         frame: Option<i64>,
+        /// A frame of silence and how many samples it lasts, where there is one that is the same for everybody.
+        silence: Option<(&'static [u8], i64)>,
     },
 }
 
@@ -44,10 +46,23 @@ impl Format {
                 if structure.get::<gst::Buffer>("codec_data").is_err() {
                     return Err("the caps have no codec_data");
                 }
-                // A frame of AAC-LC (ISO/IEC 14496-3 4.5.1).
-                Media::audio(structure, Some(1024))?
+                // A frame of AAC-LC (ISO/IEC 14496-3 4.5.1). One element without a band in it, then the end.
+                let silence: Option<&[u8]> = match structure.get::<i32>("channels") {
+                    Ok(1) => Some(&[0, 0, 0, 7]),
+                    Ok(2) => Some(&[0x20, 0, 0, 0, 0, 0, 0x0e]),
+                    _ => None,
+                };
+                Media::audio(structure, Some(1024), silence.map(|bytes| (bytes, 1024)))?
             }
-            "audio/x-opus" => Media::audio(structure, None)?,
+            "audio/x-opus" => {
+                // 20 ms of CELT without energy (RFC 6716 3.1), at the 48 kHz Opus counts in.
+                let silence: Option<&[u8]> = match structure.get::<i32>("channels") {
+                    Ok(1) => Some(&[0xf8, 0xff, 0xfe]),
+                    Ok(2) => Some(&[0xfc, 0xff, 0xfe]),
+                    _ => None,
+                };
+                Media::audio(structure, None, silence.map(|bytes| (bytes, 960)))?
+            }
             _ => return Err("llhlssink takes H.264, H.265, AV1, AAC and Opus"),
         };
         Ok(Self {
@@ -143,13 +158,26 @@ impl Format {
     /// How long a frame lasts at a constant rate.
     pub(super) fn frame_duration(&self) -> Option<Nanos> {
         let (samples, rate) = match self.media {
-            Media::Audio { rate, frame } => (frame?, i64::from(rate)),
+            Media::Audio { rate, frame, .. } => (frame?, i64::from(rate)),
             Media::Video { framerate, .. } => {
                 let (numerator, denominator) = framerate?;
                 (i64::from(denominator), i64::from(numerator))
             }
         };
         Some(Nanos(NANOS_PER_SECOND * samples / rate))
+    }
+
+    /// A frame of silence and how long it lasts, for holes in sound.
+    pub(super) fn silence(&self) -> Option<(&'static [u8], Nanos)> {
+        let Media::Audio {
+            rate,
+            silence: Some((bytes, samples)),
+            ..
+        } = self.media
+        else {
+            return None;
+        };
+        Some((bytes, Nanos(NANOS_PER_SECOND * samples / i64::from(rate))))
     }
 
     /// Frames a second as numerator and denominator, for FRAME-RATE.
@@ -194,13 +222,21 @@ impl Media {
         })
     }
 
-    fn audio(structure: &gst::StructureRef, frame: Option<i64>) -> Result<Self, &'static str> {
+    fn audio(
+        structure: &gst::StructureRef,
+        frame: Option<i64>,
+        silence: Option<(&'static [u8], i64)>,
+    ) -> Result<Self, &'static str> {
         let rate = structure
             .get::<i32>("rate")
             .ok()
             .and_then(|rate| u32::try_from(rate).ok())
             .filter(|&rate| rate > 0)
             .ok_or("the caps have no rate")?;
-        Ok(Self::Audio { rate, frame })
+        Ok(Self::Audio {
+            rate,
+            frame,
+            silence,
+        })
     }
 }

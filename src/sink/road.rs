@@ -37,6 +37,8 @@ const LONGEST_DATE_OVERLAP: Nanos = Nanos::from_millis(900);
 
 /// How many key frames are asked for in vain, a second apart, before the user is told.
 const PLEAS_BEFORE_WARNING: u32 = 5;
+/// The longest hole in the sound of one of several tracks that is filled with silence.
+const LONGEST_FILLED_HOLE: Nanos = Nanos::from_seconds(60);
 
 /// What a track needs to know for one life of the pipeline.
 pub(super) struct Orders {
@@ -103,6 +105,8 @@ pub(super) struct Road {
     is_heard: bool,
     /// Key frames asked for at once, one a second.
     pleas: u32,
+    /// Presentation time of the newest frame of sound.
+    newest_sound: Option<RunningTime>,
     has_warned_of_key_frames: bool,
 }
 
@@ -123,6 +127,7 @@ impl Road {
             has_arrived: false,
             is_heard: false,
             pleas: 0,
+            newest_sound: None,
             has_warned_of_key_frames: false,
         }
     }
@@ -130,6 +135,11 @@ impl Road {
     /// Name of the pad.
     pub(super) fn pad(&self) -> &str {
         &self.orders.pad
+    }
+
+    /// Its place among the tracks.
+    pub(super) fn track(&self) -> TrackIndex {
+        self.orders.track
     }
 
     /// What it shares with the other tracks.
@@ -229,6 +239,47 @@ impl Feeder {
         if frame.is_sync && std::mem::take(&mut road.has_wrong_dates) {
             self.leave_line(road)?;
         }
+        self.fill_hole(road, &frame)?;
+        self.advance(road, frame, access.bytes)
+    }
+
+    /// One track of several cannot be absent for a while: its segments are numbered like the others'. Where sound has a
+    /// hole there is silence. Nothing has to be done for the leader: its holes are everyone's.
+    fn fill_hole(&self, road: &mut Road, frame: &Frame) -> Result<(), gst::FlowError> {
+        let track = road.orders.track;
+        let silence = road.format.as_ref().and_then(Format::silence);
+        let newest = match silence {
+            Some(_) => road.newest_sound.replace(frame.presentation),
+            None => None,
+        };
+        let (Some((bytes, duration)), Some(newest)) = (silence, newest) else {
+            return Ok(());
+        };
+        let hole = frame.presentation - newest;
+        let is_follower = road.orders.has_company
+            && road
+                .orders
+                .ensemble
+                .read(|conductor| !conductor.leads(track));
+        if !is_follower || hole > LONGEST_FILLED_HOLE {
+            return Ok(());
+        }
+        let mut next = newest + duration;
+        // Less than half a frame is jitter.
+        while (frame.presentation - next).0 > duration.0 / 2 {
+            let silent = Frame {
+                decode: next,
+                presentation: next,
+                duration: Some(duration),
+                is_sync: true,
+            };
+            self.advance(road, silent, bytes.to_vec())?;
+            next = next + duration;
+        }
+        Ok(())
+    }
+
+    fn advance(&self, road: &mut Road, frame: Frame, bytes: Vec<u8>) -> Result<(), gst::FlowError> {
         let Some(format) = &road.format else {
             return Err(gst::FlowError::NotNegotiated);
         };
@@ -245,12 +296,12 @@ impl Feeder {
         });
         let steps = self.segment(road, &mut segmenter, frame);
         road.segmenter = Some(segmenter);
-        self.carry_out(road, steps?, Some((&frame, access.bytes)))?;
+        self.carry_out(road, steps?, Some((&frame, bytes)))?;
         // Only now may the others come this far: the borders up to here are known.
         let track = road.orders.track;
         road.orders.ensemble.change(|conductor| {
             if conductor.leads(track) {
-                conductor.advance(presentation);
+                conductor.advance(frame.presentation);
             }
         });
         Ok(())
@@ -569,6 +620,7 @@ impl Feeder {
             gst::info!(CAT, imp = self, "The format changes to {caps}");
             let steps = segmenter.interrupt();
             self.carry_out(road, steps, None)?;
+            road.newest_sound = None;
             road.needs_init = true;
         }
         road.format = Some(format);
@@ -583,6 +635,7 @@ impl Feeder {
 
     /// Ends the segment; what comes is another line with dates of its own.
     fn leave_line(&self, road: &mut Road) -> Result<(), gst::FlowError> {
+        road.newest_sound = None;
         let Some(segmenter) = &mut road.segmenter else {
             return Ok(());
         };
