@@ -4,6 +4,7 @@
 //! (`cmaf/conductor`). Only worker threads wait here, never a streaming thread.
 
 use std::{
+    collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard},
     time::Duration,
 };
@@ -12,6 +13,9 @@ use crate::{
     cmaf::conductor::{Conductor, Leave, TrackIndex},
     time::{ClockMapping, RunningTime},
 };
+
+/// As many lines as tracks may be apart: a discontinuity each.
+const REMEMBERED_LINES: usize = 64;
 
 /// What the tracks of one run share.
 #[derive(Debug)]
@@ -27,8 +31,16 @@ struct State {
     conductor: Conductor,
     /// Tracks that are over and wait for nobody.
     stopped: Vec<TrackIndex>,
-    /// Running time to Unix time, and the line it holds for: sampled by whichever track publishes first on that line.
-    mapping: Option<(RunningTime, ClockMapping)>,
+    /// Running time to Unix time, by the zero of the line it holds for, the newest last: sampled by whichever track
+    /// publishes first on that line. Some may still be on an older line.
+    mappings: VecDeque<(RunningTime, ClockMapping)>,
+}
+
+impl State {
+    fn mapping(&self, zero: RunningTime) -> Option<ClockMapping> {
+        let mut all = self.mappings.iter();
+        all.find(|(of, _)| *of == zero).map(|(_, mapping)| *mapping)
+    }
 }
 
 /// What a track is told after it has waited.
@@ -50,7 +62,7 @@ impl Ensemble {
             state: Mutex::new(State {
                 conductor,
                 stopped: Vec::new(),
-                mapping: None,
+                mappings: VecDeque::new(),
             }),
             changed: Condvar::new(),
             patience,
@@ -112,22 +124,20 @@ impl Ensemble {
 
     /// The clock mapping of the line with this zero.
     pub(super) fn mapping(&self, zero: RunningTime) -> Option<ClockMapping> {
-        let mapping = self.state().mapping;
-        mapping
-            .filter(|(of, _)| *of == zero)
-            .map(|(_, mapping)| mapping)
+        self.state().mapping(zero)
     }
 
     /// Sets the clock mapping of a line, unless another track was faster. Answers the one that counts.
     pub(super) fn fix_mapping(&self, zero: RunningTime, sampled: ClockMapping) -> ClockMapping {
         let mut state = self.state();
-        match state.mapping {
-            Some((of, mapping)) if of == zero => mapping,
-            _ => {
-                state.mapping = Some((zero, sampled));
-                sampled
-            }
+        if let Some(mapping) = state.mapping(zero) {
+            return mapping;
         }
+        if state.mappings.len() == REMEMBERED_LINES {
+            state.mappings.pop_front();
+        }
+        state.mappings.push_back((zero, sampled));
+        sampled
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
