@@ -520,7 +520,8 @@ impl Segmenter {
         self.line = Some(line);
         self.newest = None;
         self.grid = Some(border.presentation);
-        self.is_discontinuity |= border.is_discontinuity;
+        // Where the leader was faster than the wish for a break, there is none: all count the same (rule PL-38).
+        self.is_discontinuity = border.is_discontinuity;
         if self.number.is_none() {
             steps.push(Step::Join(border.number));
         }

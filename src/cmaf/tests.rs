@@ -217,7 +217,11 @@ fn step(conductor: &mut Conductor, track: TrackIndex, player: &mut Player) -> bo
 /// What holds for each track alone.
 fn check(player: &Player) {
     let mut end = None;
-    for cut in player.cuts() {
+    let cuts = player
+        .segments
+        .iter()
+        .flat_map(|(cuts, _)| cuts.iter().enumerate());
+    for (place, cut) in cuts {
         let sum: i64 = cut.samples.iter().map(|sample| sample.duration).sum();
         assert_eq!(sum, cut.duration.ticks, "CM-10");
         assert!(
@@ -225,7 +229,8 @@ fn check(player: &Player) {
             "{cut:?}"
         );
         match end {
-            Some(end) if cut.is_discontinuity => assert!(cut.decode >= end, "time runs back"),
+            // A follower whose interruption came too late for a discontinuity leaves a hole.
+            Some(end) if place == 0 => assert!(cut.decode >= end, "time runs back"),
             Some(end) => assert_eq!(cut.decode, end, "CM-09: {cut:?}"),
             None => {}
         }

@@ -4,6 +4,7 @@
 //! (`cmaf/conductor`). Only worker threads wait here, never a streaming thread.
 
 use std::{
+    collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard},
     time::Duration,
 };
@@ -16,6 +17,9 @@ use crate::{
 
 /// How much dates may move from segment to segment: what players do not notice, and a clock 1000 ppm off needs.
 const MOST_DRIFT_A_SEGMENT: Nanos = Nanos::from_millis(1);
+
+/// As many lines as tracks may be apart: a discontinuity each.
+const REMEMBERED_LINES: usize = 64;
 
 /// What the tracks of one run share.
 #[derive(Debug)]
@@ -31,9 +35,17 @@ struct State {
     conductor: Conductor,
     /// Tracks that are over and wait for nobody.
     stopped: Vec<TrackIndex>,
-    /// Running time to Unix time, and the line it holds for: sampled by whichever track publishes first on that line.
-    mapping: Option<(RunningTime, ClockMapping)>,
+    /// Running time to Unix time, by the zero of the line it holds for, the newest last: sampled by whichever track
+    /// publishes first on that line. Some may still be on an older line.
+    mappings: VecDeque<(RunningTime, ClockMapping)>,
     date_source: Option<DateSource>,
+}
+
+impl State {
+    fn mapping(&self, zero: RunningTime) -> Option<ClockMapping> {
+        let mut all = self.mappings.iter();
+        all.find(|(of, _)| *of == zero).map(|(_, mapping)| *mapping)
+    }
 }
 
 /// What a track is told after it has waited.
@@ -55,7 +67,7 @@ impl Ensemble {
             state: Mutex::new(State {
                 conductor,
                 stopped: Vec::new(),
-                mapping: None,
+                mappings: VecDeque::new(),
                 date_source: None,
             }),
             changed: Condvar::new(),
@@ -118,10 +130,7 @@ impl Ensemble {
 
     /// The clock mapping of the line with this zero.
     pub(super) fn mapping(&self, zero: RunningTime) -> Option<ClockMapping> {
-        let mapping = self.state().mapping;
-        mapping
-            .filter(|(of, _)| *of == zero)
-            .map(|(_, mapping)| mapping)
+        self.state().mapping(zero)
     }
 
     /// Sets the clock mapping of a line, unless another track was faster. Answers the one that counts.
@@ -132,20 +141,21 @@ impl Ensemble {
         from: DateSource,
     ) -> ClockMapping {
         let mut state = self.state();
-        match state.mapping {
-            Some((of, mapping)) if of == zero => mapping,
-            _ => {
-                state.mapping = Some((zero, sampled));
-                state.date_source = Some(from);
-                sampled
-            }
+        if let Some(mapping) = state.mapping(zero) {
+            return mapping;
         }
+        if state.mappings.len() == REMEMBERED_LINES {
+            state.mappings.pop_front();
+        }
+        state.mappings.push_back((zero, sampled));
+        state.date_source = Some(from);
+        sampled
     }
 
     /// Lets the dates follow the host's clock, a little at a time. Answers how far off they were.
     pub(super) fn re_aim(&self, target: ClockMapping) -> Nanos {
         let mut state = self.state();
-        let Some((_, mapping)) = &mut state.mapping else {
+        let Some((_, mapping)) = state.mappings.back_mut() else {
             return Nanos(0);
         };
         let off = target.ahead_of(*mapping);
@@ -155,7 +165,7 @@ impl Ensemble {
 
     /// The next line has other dates, even if it goes on where this one ends.
     pub(super) fn forget_mapping(&self) {
-        self.state().mapping = None;
+        self.state().mappings.pop_back();
     }
 
     /// What the dates are taken from, once they are.

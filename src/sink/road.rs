@@ -620,6 +620,7 @@ impl Feeder {
             gst::info!(CAT, imp = self, "The format changes to {caps}");
             let steps = segmenter.interrupt();
             self.carry_out(road, steps, None)?;
+            Self::ask_for_break(road);
             road.newest_sound = None;
             road.needs_init = true;
         }
@@ -640,7 +641,7 @@ impl Feeder {
             return Ok(());
         };
         let steps = segmenter.interrupt();
-        let done = self.carry_out(road, steps, None);
+        self.carry_out(road, steps, None)?;
         let track = road.orders.track;
         if road
             .orders
@@ -649,7 +650,22 @@ impl Feeder {
         {
             road.orders.ensemble.forget_mapping();
         }
-        done
+        Self::ask_for_break(road);
+        Ok(())
+    }
+
+    /// A follower's discontinuity is one of all tracks (rule PL-38): as soon as possible, before the leader's next segment.
+    fn ask_for_break(road: &Road) {
+        let track = road.orders.track;
+        let segmenter = road.segmenter.as_ref();
+        let number = segmenter
+            .filter(|segmenter| segmenter.is_interrupted())
+            .and_then(Segmenter::number);
+        road.orders.ensemble.change(|conductor| {
+            if !conductor.leads(track) {
+                conductor.ask_for_break(number);
+            }
+        });
     }
 
     fn finish(&self, road: &mut Road) -> Result<(), gst::FlowError> {
