@@ -137,10 +137,12 @@ fn check_rendition(client: &mut Client, path: &str, playlist: &MediaPlaylist) ->
             "PL-08: {path}: {segment:?}"
         );
         begins.push(segment.program_date_time.unwrap().timestamp_millis());
-        if segment.map.is_some() && segment.map != map {
-            map.clone_from(&segment.map);
-            let init = client.body(&format!("/{}", segment.map.as_ref().unwrap().uri));
-            timescale = read_init(&init);
+        // The reader names a map where it changes, and may repeat it.
+        if let Some(new) = &segment.map
+            && map.as_ref() != Some(new)
+        {
+            timescale = read_init(&client.body(&format!("/{}", new.uri)));
+            map = Some(new.clone());
         }
         let bytes = client.body(&format!("/{}", segment.uri));
         let mut ticks = 0;
