@@ -5,6 +5,7 @@ MESON ?= meson
 PORT ?= 8080
 CLIP ?=
 DEVICE ?=
+AUDIO ?=
 
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
@@ -38,11 +39,11 @@ web/node_modules/.package-lock.json: web/package-lock.json
 	cd web && npm ci --no-audit --no-fund
 	@touch $@
 
-demo: ## stream the camera, or CLIP=file.mp4, or DEVICE=/dev/videoN, or a test picture; PORT=8080
+demo: ## stream the camera, or CLIP=file.mp4, or DEVICE=/dev/videoN, or a test picture; AUDIO=1 adds a tone; PORT=8080
 	./setup.sh
 	$(MAKE) --no-print-directory web
 	$(CARGO) build --release --locked --example demo
-	@exec "$(demo)" --port "$(PORT)" $(if $(CLIP),--clip "$(CLIP)") $(if $(DEVICE),--device "$(DEVICE)")
+	@exec "$(demo)" --port "$(PORT)" $(if $(CLIP),--clip "$(CLIP)") $(if $(DEVICE),--device "$(DEVICE)") $(if $(AUDIO),--audio)
 
 test: ## every test there is, players included; ends with their number
 	./setup.sh --tests
@@ -61,7 +62,7 @@ test-meson:
 	$(MESON) test -C "$(target)/meson"
 
 test-players:
-	$(CARGO) build --release --locked --example demo
+	$(CARGO) build --release --locked --example demo --example rehearsal
 	tests/players.sh
 
 players: ## the players CI does not try: Shaka, Chromium's native HLS, VLC, mpv; prints a table

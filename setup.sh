@@ -11,7 +11,7 @@ usage() {
 usage: ./setup.sh [--tests] [--players]
 
   (no option)  what building the plugin and `make demo` need
-  --tests      also what `make test` needs: ffmpeg, Chromium, meson, pip
+  --tests      also what `make test` needs: ffmpeg, Chromium, meson, pip, an RTSP server
   --players    also what `make players` needs: VLC and mpv (implies --tests)
   --help       this text
 
@@ -67,6 +67,7 @@ list_missing() {
         gstreamer1.0-libav gstreamer1.0-x # the last one holds clockoverlay
 
     if [[ $tests == yes ]]; then
+        package libgstrtspserver-1.0-dev
         program ffmpeg ffmpeg
         program meson meson
         program ninja ninja-build

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Real players against the demo's test picture.
+# Real players against the demo's test picture and tone, and against the example `rehearsal`, which has more tracks and
+# misbehaves when told to.
 #
 #     tests/players.sh          the ones every change must keep playing; prints "# pass N", "# fail N", "# skipped N"
 #     tests/players.sh --table  all there are on this machine, as a Markdown table
 #
-# The demo must be built in release mode, and web/ must have its packages (`make web`).
+# Both must be built in release mode, and web/ must have its packages (`make web`).
 set -euo pipefail
 
 readonly SECONDS_TO_PLAY=15
@@ -15,10 +16,12 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
 chromium=${CHROMIUM:-$(command -v chromium || true)}
 export CHROMIUM=$chromium
+rehearsal=$target/release/examples/rehearsal
 
-coproc DEMO { exec "$target/release/examples/demo" --test-picture --host 127.0.0.1 --port 0; }
+coproc DEMO { exec "$target/release/examples/demo" --test-picture --audio --host 127.0.0.1 --port 0; }
 demo=$DEMO_PID
-trap 'kill "$demo" 2>/dev/null || true' EXIT
+work=$(mktemp -d)
+trap 'kill "$demo" 2>/dev/null || true; rm -rf "$work"' EXIT
 
 url=
 while [[ -z $url ]] && read -r -t "$START_DEADLINE" -u "${DEMO[0]}" line; do
@@ -27,7 +30,7 @@ done
 [[ -n $url ]] || { echo "players: the demo printed no player URL" >&2 && exit 1; }
 
 if [[ ${1:-} == --table ]]; then
-    node "$root/web/test/table.mjs" "$url" "$SECONDS_TO_PLAY"
+    node "$root/web/test/table.mjs" "$url" "$SECONDS_TO_PLAY" --tracks audio,video
     exit
 fi
 
@@ -54,6 +57,31 @@ skip() {
     skipped=$((skipped + 1))
 }
 
+# on_stream SCRIPT STREAM-OPTION... [-- SCRIPT-OPTION...]: a script of web/test/ against a rehearsal of its own.
+on_stream() {
+    local script=$1 options=() line='' address='' output input stream outcome=0
+    shift
+    while (($#)) && [[ $1 != -- ]]; do
+        options+=("$1")
+        shift
+    done
+    shift $(($# > 0))
+    # Bash has one coprocess at a time, and that is the demo.
+    mkfifo "$work/input" "$work/output"
+    "$rehearsal" "${options[@]}" <"$work/input" >"$work/output" &
+    stream=$!
+    exec {input}>"$work/input" {output}<"$work/output"
+    rm "$work/input" "$work/output"
+    while [[ -z $address ]] && read -r -t "$START_DEADLINE" -u "$output" line; do
+        [[ $line =~ player\ +(http://[^ ]+) ]] && address=${BASH_REMATCH[1]}
+    done
+    node "$script" "$address" "$@" || outcome=$?
+    # It ends with its input.
+    exec {input}>&- {output}<&-
+    wait "$stream" || outcome=$?
+    return "$outcome"
+}
+
 if [[ -z $chromium ]]; then
     skip "hls.js" "there is no chromium on the PATH"
     skip "player page" "there is no chromium on the PATH"
@@ -61,11 +89,16 @@ elif [[ ! -d $root/web/node_modules/playwright-core ]]; then
     skip "hls.js" "web/node_modules is missing, run make web"
     skip "player page" "web/node_modules is missing, run make web"
 else
-    attempt "hls.js plays" node "$root/web/test/hlsjs.mjs" "$url" "$SECONDS_TO_PLAY"
+    attempt "hls.js plays picture and sound" node "$root/web/test/hlsjs.mjs" "$url" "$SECONDS_TO_PLAY" --tracks audio,video
     attempt "the player page copes" node "$root/web/test/page.mjs" "$url"
+    attempt "the player page survives its source" node "$root/web/test/interrupted.mjs" "$rehearsal" --audio aac
+    attempt "hls.js climbs a ladder" on_stream "$root/web/test/levels.mjs" --ladder --audio aac
+    attempt "hls.js plays Opus" on_stream "$root/web/test/hlsjs.mjs" --audio opus -- 10 --tracks audio,video
+    attempt "hls.js plays sound alone" on_stream "$root/web/test/hlsjs.mjs" --audio aac --no-video -- 10 --tracks audio
 fi
-attempt "ffmpeg decodes" node "$root/web/test/table.mjs" "$url" 10 --only ffmpeg
-attempt "GStreamer plays" node "$root/web/test/table.mjs" "$url" "$SECONDS_TO_PLAY" --only hlsdemux2
+attempt "ffmpeg decodes picture and sound" node "$root/web/test/table.mjs" "$url" 10 --only ffmpeg,ffprobe --tracks audio,video
+attempt "GStreamer plays picture and sound" \
+    node "$root/web/test/table.mjs" "$url" "$SECONDS_TO_PLAY" --only hlsdemux2 --tracks audio,video
 
 ends_cleanly() {
     kill -TERM "$demo"

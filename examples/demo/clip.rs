@@ -104,7 +104,8 @@ impl Clip {
                 {
                     let (clip, parser) = (clip.clone(), parser.clone());
                     let (pad, sink) = (pad.clone(), sink.clone());
-                    glib::MainContext::default().invoke(move || {
+                    // Not invoke(): before the main loop runs that would do it here, on the streaming thread.
+                    glib::idle_add_once(move || {
                         if let Err(error) = clip.start(road, &parser, &pad, &sink) {
                             gst::element_error!(
                                 parser,
