@@ -374,7 +374,7 @@ impl Segmenter {
             self.close_part(wanted, PartBorder::Part, &mut steps);
             self.end_overlong_segment(&frame, guide, &mut steps);
         }
-        if guide != Guide::Lead && self.part.is_none() && self.is_nearly_overlong() {
+        if guide != Guide::Lead && self.would_be_overlong(&frame, wanted) {
             // The leader is in a hole, so there is no border to end the segment at.
             steps.push(Step::Drop(DropReason::BeforeJoining));
             return steps;
@@ -775,7 +775,10 @@ impl Segmenter {
                     PartBorder::Part => part.start + (target * SHORTEST_PART_PERCENT + 99) / 100,
                     PartBorder::Segment => after_last,
                 };
-                let longest = (part.start + target).max(after_last);
+                let latest = self.segment.map_or(i64::MAX, |segment| {
+                    segment.start + self.longest_segment() - 1
+                });
+                let longest = (part.start + target).min(latest).max(after_last);
                 wanted.clamp(shortest.clamp(after_last, longest), longest)
             }
             None => wanted.max(after_last),
@@ -847,18 +850,28 @@ impl Segmenter {
         let (Some(segment), Some(target)) = (self.segment, self.part_target) else {
             return false;
         };
+        // Followers may end a frame later than the leader, and must not break it either.
+        self.end + target - segment.start >= self.longest_segment() - self.spare_for_followers()
+    }
+
+    /// Whether this frame would make the open segment of a follower break the target duration.
+    fn would_be_overlong(&self, frame: &Frame, wanted: i64) -> bool {
+        let length = self.expected_spacing(frame).unwrap_or(0);
+        self.segment
+            .is_some_and(|segment| wanted + length - segment.start >= self.longest_segment())
+    }
+
+    fn longest_segment(&self) -> i64 {
         let timescale = self.plan.timescale;
         let fixed = self.constants.map(|constants| constants.target_duration);
-        let longest = match fixed.or(self.given_target_duration) {
+        match fixed.or(self.given_target_duration) {
             // EXTINF is compared after rounding to the nearest second: half a second more than the target is too long.
             Some(target_duration) => {
                 let doubled = 2 * i64::from(target_duration) + 1;
                 doubled * i64::from(timescale.ticks_per_second()) / 2
             }
             None => timescale.ticks(LONGEST_FIRST_SEGMENT),
-        };
-        // Followers may end a frame later than the leader, and must not break it either.
-        self.end + target - segment.start >= longest - self.spare_for_followers()
+        }
     }
 
     fn spare_for_followers(&self) -> i64 {
