@@ -11,7 +11,7 @@ usage() {
 usage: ./setup.sh [--tests] [--players]
 
   (no option)  what building the plugin and `make demo` need
-  --tests      also what `make test` needs: ffmpeg, Chromium, meson, pip, an RTSP server
+  --tests      also what `make test` needs: ffmpeg, Chromium, meson, pip
   --players    also what `make players` needs: VLC and mpv (implies --tests)
   --help       this text
 
@@ -65,9 +65,10 @@ list_missing() {
     package ca-certificates libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-tools \
         gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly \
         gstreamer1.0-libav gstreamer1.0-x # the last one holds clockoverlay
+    # For a test; but cargo builds what tests depend on for examples as well, and the demo is one.
+    package libgstrtspserver-1.0-dev
 
     if [[ $tests == yes ]]; then
-        package libgstrtspserver-1.0-dev
         program ffmpeg ffmpeg
         program meson meson
         program ninja ninja-build

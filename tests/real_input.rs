@@ -222,6 +222,7 @@ fn every_video_encoder() {
         X264,
         "x264enc bframes=2 speed-preset=ultrafast b-adapt=false key-int-max=30 ! h264parse",
         "x265enc speed-preset=ultrafast key-int-max=30 ! h265parse",
+        "av1enc cpu-used=8 usage-profile=realtime keyframe-max-dist=30 lag-in-frames=0 ! av1parse",
     ] {
         let stream = play_to_end(&format!("{} ! {encoder} ! sink.", picture(90)));
         assert_seconds(&check(&stream), 3.0);

@@ -1,4 +1,4 @@
-//! Makes an initialization section of what the muxer wrote: `ftyp` of CMAF, `moov` as it is but for one mistake.
+//! Makes an initialization section of what the muxer wrote: `ftyp` of CMAF, `moov` as it is but for two mistakes.
 //!
 //! Belongs here: `ftyp` and what a playlist says of a track. Does not: `moof` (`moof`).
 
@@ -26,8 +26,12 @@ pub fn init(muxed: &[u8]) -> Result<Init, BoxError> {
         .iter()
         .find(|found| found.kind == FourCC::new(b"moov"))
         .ok_or(BoxError::Missing("moov"))?;
-    let moov_bytes = &muxed[moov_box.whole.clone()];
-    let moov = Moov::decode(&mut &*moov_bytes).map_err(|error| BoxError::Unreadable {
+    let media = found
+        .iter()
+        .find(|found| found.kind == FourCC::new(b"mdat"))
+        .map_or(&[][..], |found| &muxed[found.body.clone()]);
+    let moov_bytes = correct_av1c(muxed[moov_box.whole.clone()].to_vec(), media);
+    let moov = Moov::decode(&mut moov_bytes.as_slice()).map_err(|error| BoxError::Unreadable {
         name: "moov",
         reason: error.to_string(),
     })?;
@@ -50,7 +54,7 @@ pub fn init(muxed: &[u8]) -> Result<Init, BoxError> {
         })?;
     // Kept byte for byte: re-encoding would move mvex before the tracks and widen mvhd.
     let moov_start = bytes.len();
-    bytes.extend_from_slice(moov_bytes);
+    bytes.extend_from_slice(&moov_bytes);
     if matches!(entry, Codec::Opus(_)) {
         correct_dops(&mut bytes[moov_start..]);
     }
@@ -58,6 +62,68 @@ pub fn init(muxed: &[u8]) -> Result<Init, BoxError> {
         bytes: Bytes::from(bytes),
         description,
     })
+}
+
+/// Fills the `av1C` that mp4mux 1.22 leaves empty, from the sequence header in the first sample.
+fn correct_av1c(mut moov: Vec<u8>, media: &[u8]) -> Vec<u8> {
+    const NAME: &[u8] = b"av1C";
+    // What lies between the begin of a box and the first one in it: names and sizes, entry counts, the sample entry.
+    const WAY: [(&[u8; 4], usize); 7] = [
+        (b"moov", 8),
+        (b"trak", 8),
+        (b"mdia", 8),
+        (b"minf", 8),
+        (b"stbl", 8),
+        (b"stsd", 16),
+        (b"av01", 86),
+    ];
+    let mut parents = Vec::new();
+    let mut from = 0;
+    for (name, head) in WAY {
+        let Some(at) = child(&moov, from, name) else {
+            return moov;
+        };
+        parents.push(at);
+        from = at + head;
+    }
+    let Some(at) = child(&moov, from, NAME) else {
+        return moov;
+    };
+    let size = size_at(&moov, at).unwrap_or_default();
+    let Some(body) = moov.get(at + 8..at + size) else {
+        return moov;
+    };
+    // Marker and version are in the first byte of one that is filled.
+    if body.first() == Some(&0x81) {
+        return moov;
+    }
+    let Some(configuration) = super::av1::configuration(media) else {
+        return moov;
+    };
+    let grown = configuration.len() as i64 - body.len() as i64;
+    moov.splice(at + 8..at + size, configuration);
+    for place in parents.into_iter().chain([at]) {
+        let size = size_at(&moov, place).unwrap_or_default() as i64 + grown;
+        let size = u32::try_from(size).unwrap_or_default();
+        moov[place..place + 4].copy_from_slice(&size.to_be_bytes());
+    }
+    moov
+}
+
+/// Where the next box of that name among the siblings begins, the first of which is at `from`.
+fn child(bytes: &[u8], from: usize, name: &[u8]) -> Option<usize> {
+    let mut at = from;
+    while bytes.get(at + 4..at + 8)? != name {
+        at += size_at(bytes, at)?;
+    }
+    Some(at)
+}
+
+fn size_at(bytes: &[u8], at: usize) -> Option<usize> {
+    let size: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
+    usize::try_from(u32::from_be_bytes(size))
+        .ok()
+        .filter(|&size| size >= 8)
 }
 
 /// Turns the numbers of an Opus track's `dOps` round where they stand in the order of Ogg.

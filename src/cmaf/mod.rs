@@ -9,6 +9,7 @@ pub mod segmenter;
 pub mod conductor;
 
 pub mod access_unit;
+mod av1;
 pub mod boxes;
 pub mod codec;
 pub mod init;

@@ -458,10 +458,6 @@ pub(super) mod imp {
                 // Before chaining up: the streaming thread may be waiting for room behind a track that waits.
                 worker.stop();
             }
-            if transition == gst::StateChange::PausedToReady {
-                // No push may pin the streaming thread, whatever the muxer does.
-                self.srcpad.push_event(gst::event::FlushStart::new());
-            }
             let result = self.parent_change_state(transition)?;
             if transition == gst::StateChange::PausedToReady {
                 // The pads are inactive: nothing comes in any more.
