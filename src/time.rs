@@ -224,6 +224,13 @@ impl ClockMapping {
         Nanos(self.offset.saturating_sub(other.offset))
     }
 
+    /// This mapping with later dates, or earlier ones for a negative span.
+    pub fn shifted(self, span: Nanos) -> Self {
+        Self {
+            offset: self.offset.saturating_add(span.0),
+        }
+    }
+
     /// This mapping moved towards `target`, by `at_most` (not negative).
     pub fn aimed_at(self, target: Self, at_most: Nanos) -> Self {
         let step = target.ahead_of(self).0.clamp(-at_most.0, at_most.0);

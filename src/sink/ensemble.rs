@@ -15,9 +15,6 @@ use crate::{
     time::{ClockMapping, Nanos, RunningTime},
 };
 
-/// How much dates may move from segment to segment: what players do not notice, and a clock 1000 ppm off needs.
-const MOST_DRIFT_A_SEGMENT: Nanos = Nanos::from_millis(1);
-
 /// As many lines as tracks may be apart: a discontinuity each.
 const REMEMBERED_LINES: usize = 64;
 
@@ -152,15 +149,11 @@ impl Ensemble {
         sampled
     }
 
-    /// Lets the dates follow the host's clock, a little at a time. Answers how far off they were.
-    pub(super) fn re_aim(&self, target: ClockMapping) -> Nanos {
-        let mut state = self.state();
-        let Some((_, mapping)) = state.mappings.back_mut() else {
-            return Nanos(0);
-        };
-        let off = target.ahead_of(*mapping);
-        *mapping = mapping.aimed_at(target, MOST_DRIFT_A_SEGMENT);
-        off
+    /// Moves the dates of the newest line.
+    pub(super) fn shift_dates(&self, span: Nanos) {
+        if let Some((_, mapping)) = self.state().mappings.back_mut() {
+            *mapping = mapping.shifted(span);
+        }
     }
 
     /// The next line has other dates, even if it goes on where this one ends.

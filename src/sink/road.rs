@@ -35,6 +35,9 @@ use crate::{
 /// How far dates may step back over a discontinuity: the draft tolerates less than a second (6.2.1).
 const LONGEST_DATE_OVERLAP: Nanos = Nanos::from_millis(900);
 
+/// How much dates may move from segment to segment: what players do not notice, and a clock 1000 ppm off needs.
+const MOST_DRIFT_A_SEGMENT: Nanos = Nanos::from_millis(1);
+
 /// How many key frames are asked for in vain, a second apart, before the user is told.
 const PLEAS_BEFORE_WARNING: u32 = 5;
 /// The longest hole in the sound of one of several tracks that is filled with silence.
@@ -93,6 +96,8 @@ pub(super) struct Road {
     reference: Option<ClockMapping>,
     /// Where the dates of the parts so far end.
     dated_until: Option<UnixTime>,
+    /// Where the clock that dates are taken from was when they last followed it.
+    followed: Option<ClockMapping>,
     /// The host's clock, or the pipeline's base time, jumped: the next key frame begins another line.
     has_wrong_dates: bool,
     /// The next part needs an init section before it.
@@ -120,6 +125,7 @@ impl Road {
             timescale: None,
             reference: None,
             dated_until: None,
+            followed: None,
             has_wrong_dates: false,
             needs_init: true,
             parts: 0,
@@ -521,11 +527,21 @@ impl Feeder {
             .reference
             .or_else(|| clock::sample(self.obj().upcast_ref()));
         let Some(target) = target else { return };
-        let off = road.orders.ensemble.re_aim(target);
+        // What counts is how the clock moved since, not where the dates are: after a jump they may be ahead on purpose.
+        let Some(followed) = road.followed else {
+            road.followed = Some(target);
+            return;
+        };
+        let off = target.ahead_of(followed);
         if off.0.abs() > LONGEST_DATE_OVERLAP.0 {
             gst::info!(CAT, imp = self, "Dates are off by {} s", off.as_seconds());
+            road.followed = None;
             road.has_wrong_dates = true;
+            return;
         }
+        let next = followed.aimed_at(target, MOST_DRIFT_A_SEGMENT);
+        road.followed = Some(next);
+        road.orders.ensemble.shift_dates(next.ahead_of(followed));
     }
 
     fn end_segment(&self, road: &mut Road, end: SegmentEnd) {
