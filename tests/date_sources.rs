@@ -1,5 +1,7 @@
 //! What PROGRAM-DATE-TIME is taken from, and what happens when that jumps.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test says no")]
+
 mod support;
 
 use gst::prelude::*;
