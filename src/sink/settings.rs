@@ -271,7 +271,7 @@ pub(super) fn properties() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecUInt::builder("max-connections")
             .nick("Maximum connections")
-            .blurb("Number of connections served at a time; 0: as many as the soft descriptor limit allows; read when leaving NULL")
+            .blurb("Number of connections served at a time; 0: three quarters of the soft descriptor limit; read when leaving NULL")
             .default_value(0)
             .build(),
         glib::ParamSpecBoolean::builder("post-part-messages")
