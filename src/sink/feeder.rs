@@ -74,19 +74,16 @@ impl Feeder {
             imp::Mode::Direct(Box::new(road))
         };
         let old = std::mem::replace(&mut *self.imp().mode(), mode);
+        if let imp::Mode::Threaded(worker) = &old {
+            worker.stop();
+        }
         old.end();
         // A run that begins anew because another pad came: what upstream has said before still holds.
         let pad = self.sinkpad();
         let caps = pad.sticky_event::<gst::event::Caps>(0);
         let segment = pad.sticky_event::<gst::event::Segment>(0);
-        for event in [
-            caps.map(|event| event.to_owned()).map(Into::into),
-            segment.map(Into::into),
-        ]
-        .into_iter()
-        .flatten()
-        {
-            let event: gst::Event = event;
+        let said: [Option<gst::Event>; 2] = [caps.map(Into::into), segment.map(Into::into)];
+        for event in said.into_iter().flatten() {
             self.imp().sink_event(event);
         }
     }
