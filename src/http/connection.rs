@@ -82,8 +82,8 @@ async fn serve(live: Rc<Live>, stream: TcpStream, _connected: Connected) {
             .timer(TokioTimer::new())
             // Runs while a request head is awaited or read, so it ends idle connections too; not while one is parked.
             .header_read_timeout(limits::HEADER_READ_TIMEOUT)
-            .max_headers(limits::MAX_HEADERS)
-            .max_buf_size(limits::MAX_HEADER_BYTES)
+            .max_headers(limits::MOST_HEADERS_READ)
+            .max_buf_size(limits::MOST_HEADER_BYTES_READ)
             .serve_connection(
                 TokioIo::new(SteadyStream::new(stream, limits::PROGRESS_PERIOD)),
                 service

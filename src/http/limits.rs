@@ -22,10 +22,17 @@ use crate::delivery::Refusal;
 pub(super) const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Header lines of a request.
-pub(super) const MAX_HEADERS: usize = 64;
+const MAX_HEADERS: usize = 64;
 
-/// Bytes of a request's head.
-pub(super) const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// Bytes of a request's target, names and values together.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+
+/// Header lines hyper reads. More than are allowed, so that this server refuses most of what is too much, with a reason and
+/// CORS (rule HT-08): hyper's own refusals have neither.
+pub(super) const MOST_HEADERS_READ: usize = 256;
+
+/// Bytes of a head hyper reads; see [`MOST_HEADERS_READ`].
+pub(super) const MOST_HEADER_BYTES_READ: usize = 64 * 1024;
 
 /// Connections that are being told at one time that there is no room; further ones are closed without a word.
 pub(super) const MAX_TURNING_AWAY: u32 = 64;
@@ -63,9 +70,18 @@ pub(super) fn tune(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT));
 }
 
-/// What hyper lets through and this server does not: no Host (RFC 9112 3.2), or a body.
+/// What hyper lets through and this server does not: too large a head, no Host (RFC 9112 3.2), or a body.
 pub(super) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
     let headers = request.headers();
+    let target = request.uri().path_and_query();
+    let size: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum::<usize>()
+        + target.map_or(0, |target| target.as_str().len());
+    if headers.len() > MAX_HEADERS || size > MAX_HEADER_BYTES {
+        return Err(Refusal::new(431, "the head of the request is too large"));
+    }
     let mut hosts = headers.get_all(HOST).iter();
     if request.version() == Version::HTTP_11 && hosts.next().is_none() {
         return Err(Refusal::bad_request("no Host header"));

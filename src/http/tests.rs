@@ -706,6 +706,25 @@ fn malformed_requests_are_refused_and_nobody_else_notices() {
 }
 
 #[test]
+fn too_large_a_head_is_refused_with_a_reason_that_pages_can_read() {
+    let site = Site::live();
+    let lines = "A: b\r\n".repeat(100);
+    let long = "x".repeat(20_000);
+    for request in [
+        format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: h\r\nLong: {long}\r\n\r\n"),
+        format!("GET /{long} HTTP/1.1\r\nHost: h\r\n\r\n"),
+    ] {
+        let mut client = site.connect();
+        client.stream.write_all(request.as_bytes()).unwrap();
+        let answer = client.answer();
+        assert_eq!(answer.status, 431);
+        assert_eq!(answer.header("access-control-allow-origin"), "*");
+        assert_eq!(answer.text(), "the head of the request is too large\n");
+    }
+}
+
+#[test]
 fn a_client_that_leaves_while_parked_leaves_nothing_behind() {
     let mut site = Site::live();
     let clients: Vec<Client> = (0..10)
