@@ -100,6 +100,25 @@ attempt "ffmpeg decodes picture and sound" node "$root/web/test/table.mjs" "$url
 attempt "GStreamer plays picture and sound" \
     node "$root/web/test/table.mjs" "$url" "$SECONDS_TO_PLAY" --only hlsdemux2 --tracks audio,video
 
+# Ten seconds of footage with B-frames, until after its first turn.
+clip_loops() {
+    local output line='' address='' stream outcome=0
+    mkfifo "$work/clip"
+    "$target/release/examples/demo" --clip "${LLHLS_CLIPS:-$target/clips}/bikes.mp4" --host 127.0.0.1 --port 0 \
+        >"$work/clip" 2>/dev/null &
+    stream=$!
+    exec {output}<"$work/clip"
+    while [[ -z $address ]] && read -r -t "$START_DEADLINE" -u "$output" line; do
+        [[ $line =~ player\ +(http://[^ ]+) ]] && address=${BASH_REMATCH[1]}
+    done
+    node "$root/web/test/loop.mjs" "$address" 14 || outcome=$?
+    kill -TERM "$stream" 2>/dev/null
+    wait "$stream" || outcome=$?
+    exec {output}<&-
+    return "$outcome"
+}
+attempt "a clip loops" clip_loops
+
 ends_cleanly() {
     kill -TERM "$demo"
     # Its output ends when it does.
