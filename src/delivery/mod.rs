@@ -1,15 +1,20 @@
 //! Step 4 of a frame's road: a request decided.
 //!
-//! Belongs here: what a request asks for, whether it is answered now, later or not at all, and the text of answers.
-//! Pure: no clock, no IO, no locks; waiting is data. Does not: sockets, headers on the wire, who waits where (`http/`).
+//! Belongs here: what a request asks for, whether it is answered now, later or not at all, the text and the head of answers.
+//! Pure: no clock, no IO, no locks; waiting is data. Does not: sockets, who waits where (`http/`).
 
+pub mod answer;
+pub mod cors;
 pub mod decision;
 pub mod directives;
+pub mod head;
 pub mod multivariant;
 pub mod playlist;
 pub mod request;
 pub mod stats;
 pub mod timestamps;
 
+pub use answer::{Answer, Body};
 pub use decision::{Caching, Content, Decision, Reply, decide};
+pub use head::Head;
 pub use request::{Refusal, Request, Routes};

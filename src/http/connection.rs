@@ -18,9 +18,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::limits::{self, SteadyStream};
 use super::live::{Connected, Live, TurnedAway};
-use super::respond::{self, Chunks};
+use super::respond;
 use super::server::Report;
-use crate::delivery::Request;
+use super::wire::{self, Chunks};
 
 /// How long accepting rests when the system has no descriptor or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -58,7 +58,7 @@ pub(super) async fn accept(
         if let Some(connected) = live.admit(max_connections) {
             tokio::task::spawn_local(serve(Rc::clone(live), stream, connected));
         } else if let Some(turned_away) = live.turn_away(limits::MAX_TURNING_AWAY) {
-            let answer = respond::no_room(live.cors());
+            let answer = wire::unasked(&respond::no_room(live));
             tokio::task::spawn_local(turn_away(stream, answer, turned_away));
         }
     }
@@ -103,23 +103,15 @@ async fn answer(
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<Chunks>, Infallible> {
     live.stats().clients.requests += 1;
-    if let Err(refusal) = limits::check(&request) {
-        // What follows on this connection may be a body: it cannot be told from a request.
-        return Ok(respond::refuse_and_close(live, &refusal));
-    }
-    let (method, uri) = (request.method().as_str(), request.uri());
     #[cfg(test)]
-    assert_ne!(uri.query(), Some("panic-for-test"), "asked to");
-    let settled = match Request::parse(method, uri.path(), uri.query(), live.routes()) {
-        Ok(request) => live.settle(&request).await,
-        Err(refusal) => Err(refusal),
+    assert_ne!(request.uri().query(), Some("panic-for-test"), "asked to");
+    let head = wire::head(&request);
+    let answer = match limits::check(&request) {
+        Ok(()) => respond::answer(live, &head).await,
+        // What follows on this connection may be a body: it cannot be told from a request.
+        Err(refusal) => respond::refuse_and_close(live, &head, &refusal),
     };
-    let is_head = method == "HEAD";
-    Ok(match settled {
-        Ok(reply) => respond::reply(live, reply, is_head),
-        Err(refusal) if live.is_stopping() => respond::refuse_and_close(live, &refusal),
-        Err(refusal) => respond::refuse(live, &refusal),
-    })
+    Ok(wire::response(answer, request.version()))
 }
 
 /// Says that there is no room, then listens a moment: closing with a request unread would reset the connection before

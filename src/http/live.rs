@@ -1,7 +1,7 @@
 //! What all connections of the server share: the origin, the rendered playlists, the bells that wake waiters.
 //!
 //! Belongs here: state of the thread `llhls-http`; nothing in it is locked but the figures, which others read.
-//! Does not: sockets (`connection`), headers (`respond`).
+//! Does not: sockets (`connection`), what an answer says (`respond`).
 
 #![expect(
     clippy::disallowed_methods,
@@ -20,8 +20,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::page::PageFiles;
-use super::respond::Cors;
 use super::server::{Report, ServerConfig};
+use crate::delivery::cors::Cors;
 use crate::delivery::playlist::{self, BaseUrl, PlaylistStyle};
 use crate::delivery::stats::Stats;
 use crate::delivery::{

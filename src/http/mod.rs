@@ -12,5 +12,6 @@ mod respond;
 mod server;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 pub use server::{BindError, Report, Server, ServerConfig, bind};
