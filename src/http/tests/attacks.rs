@@ -1,0 +1,150 @@
+//! Clients that do wrong, leave, dawdle or are too many.
+
+use super::*;
+
+#[test]
+fn malformed_requests_are_refused_and_nobody_else_notices() {
+    let site = Site::live();
+    let long_header = format!(
+        "GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n",
+        "x".repeat(100_000)
+    );
+    let many_headers = format!(
+        "GET / HTTP/1.1\r\nHost: h\r\n{}\r\n",
+        "X: y\r\n".repeat(200)
+    );
+    let long_path = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(12_000));
+    for (request, expected) in [
+        ("GET / HTTP/1.1\r\n\r\n", &[400][..]),
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", &[400]),
+        ("GET / HTTP/1.0\r\n\r\n", &[200]),
+        (
+            "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n12345",
+            &[413],
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000000\r\n\r\n",
+            &[413],
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+            &[400],
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            &[400],
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+            &[200],
+        ),
+        (
+            "GET http://other/live.m3u8 HTTP/1.1\r\nHost: h\r\n\r\n",
+            &[200],
+        ),
+        ("GET /../../etc/passwd HTTP/1.1\r\nHost: h\r\n\r\n", &[404]),
+        ("GET / HTTP/9.9\r\nHost: h\r\n\r\n", &[400, 505]),
+        ("\u{1}\u{2}\u{3}\r\n\r\n", &[400]),
+        ("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\r\n\r\n", &[400]),
+        (&long_header, &[431]),
+        (&many_headers, &[431]),
+        (&long_path, &[404, 414]),
+    ] {
+        let mut client = site.connect();
+        // The server may close before all of it is sent.
+        let _ = client.stream.write_all(request.as_bytes());
+        let answer = client.answer();
+        let shown = &request[..request.len().min(60)];
+        assert!(expected.contains(&answer.status), "{shown:?}: {answer:?}");
+        if answer.status == 413 {
+            assert_eq!(answer.header("connection"), "close");
+            assert_eq!(answer.header("access-control-allow-origin"), "*");
+        }
+    }
+    assert_eq!(site.get("/live.m3u8").status, 200);
+    assert_eq!(site.server().stats().clients.panics, 0);
+}
+
+#[test]
+fn too_large_a_head_is_refused_with_a_reason_that_pages_can_read() {
+    let site = Site::live();
+    let lines = "A: b\r\n".repeat(100);
+    let long = "x".repeat(20_000);
+    for request in [
+        format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: h\r\nLong: {long}\r\n\r\n"),
+        format!("GET /{long} HTTP/1.1\r\nHost: h\r\n\r\n"),
+    ] {
+        let mut client = site.connect();
+        client.stream.write_all(request.as_bytes()).unwrap();
+        let answer = client.answer();
+        assert_eq!(answer.status, 431);
+        assert_eq!(answer.header("access-control-allow-origin"), "*");
+        assert_eq!(answer.text(), "the head of the request is too large\n");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_while_parked_leaves_nothing_behind() {
+    let mut site = Site::live();
+    let clients: Vec<Client> = (0..10)
+        .map(|_| {
+            let mut client = site.connect();
+            client.get("/live.m3u8?_HLS_msn=1&_HLS_part=1");
+            client
+        })
+        .collect();
+    site.until_parked(10);
+    drop(clients);
+    site.until("they are gone", |stats| {
+        stats.clients.parked == 0 && stats.clients.connections == 0
+    });
+    assert_eq!(site.server().stats().clients.abandoned, 10);
+    site.part();
+    assert_eq!(site.get("/run/part_00006.m4s").status, 200);
+}
+
+#[test]
+fn over_the_cap_newcomers_are_turned_away() {
+    let mut site = Site::live_with(ServerConfig {
+        max_connections: Some(3),
+        ..config()
+    });
+    let mut viewers: Vec<Client> = (0..3)
+        .map(|_| {
+            let mut client = site.connect();
+            client.get("/live.m3u8?_HLS_msn=1&_HLS_part=1");
+            client
+        })
+        .collect();
+    site.until_parked(3);
+    let mut newcomer = site.connect();
+    newcomer.get("/live.m3u8");
+    let answer = newcomer.answer();
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.header("retry-after"), "2");
+    assert_eq!(answer.header("connection"), "close");
+    assert_eq!(answer.header("access-control-allow-origin"), "*");
+    assert!(newcomer.is_closed());
+    assert_eq!(site.server().stats().clients.turned_away, 1);
+
+    site.part();
+    for viewer in &mut viewers {
+        assert_eq!(viewer.answer().status, 200);
+    }
+    viewers.pop();
+    site.until("there is room", |stats| stats.clients.connections == 2);
+    assert_eq!(site.get("/live.m3u8").status, 200);
+}
+
+#[test]
+fn a_slow_or_half_open_connection_holds_up_nobody() {
+    let site = Site::live();
+    let mut slow = site.connect();
+    slow.send("GET /live.m3u8 HT");
+    let half_closed = site.connect();
+    half_closed.stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(site.get("/live.m3u8").status, 200);
+    slow.send("TP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(slow.answer().status, 200);
+}
