@@ -277,6 +277,19 @@ fn breaks(rendition: &Rendition) -> Vec<u64> {
     numbers
 }
 
+/// A part of sound is not held back until the next picture, which cannot come sooner.
+#[test]
+fn sound_goes_as_far_as_the_next_picture() {
+    let fed = Fed::new(2, "");
+    fed.stream.play();
+    fed.push(0..2000, 0, "va");
+    fed.wait_for("video", "taken", 60);
+    let newest = fed.stream.fed_to("audio").last().unwrap().pts.unwrap();
+    assert!(newest > 59 * 1_000_000_000 / 30, "{newest}");
+    fed.wait_for("audio", "taken", fed.stream.fed_to("audio").len() as u64);
+    fed.stream.stop();
+}
+
 #[test]
 fn sound_that_comes_three_seconds_late_joins() {
     let mut fed = Fed::new(8, "track-timeout=100");

@@ -178,6 +178,17 @@ fn measure_delays(
             P99_BAR,
             "ms",
         );
+        let stats = sink
+            .property::<gst::Structure>("stats")
+            .get::<gst::Structure>(pad)?;
+        table.note(
+            format!("{what}: frames of {pad} that waited for the leading track"),
+            format!(
+                "{} of {}",
+                stats.get::<u64>("waited-for-leader")?,
+                stats.get::<u64>("taken")?
+            ),
+        );
         for &(number, date, _) in &seen.segments {
             starts.entry(number).or_default().push(date);
         }

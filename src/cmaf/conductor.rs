@@ -4,8 +4,9 @@
 //! is. Does not: waiting (`sink/ensemble`), cutting (`segmenter`).
 //!
 //! One track leads: the first video track, else the first audio track. Its key frames decide where segments begin; the other
-//! tracks begin theirs at their first (key) frame from there on. A follower goes no further than the leader has come, so it
-//! always knows whether a border is behind it, and all renditions stay in step (rule MV-12).
+//! tracks begin theirs at their first (key) frame from there on. A follower goes no further than the leader has come and a
+//! frame of the leader's more, before which no border can come: so it always knows whether a border is behind it, and all
+//! renditions stay in step (rule MV-12).
 
 use std::collections::VecDeque;
 
@@ -59,6 +60,8 @@ pub struct Conductor {
     borders: VecDeque<Border>,
     /// The newest presentation time the leader has dealt with: borders up to here are known.
     progress: Option<RunningTime>,
+    /// How soon after that the leader's next frame, and so a border, may come.
+    spacing: Nanos,
     target_duration: Option<u32>,
     next_number: u64,
     /// A follower was interrupted: the leader's next segment is a discontinuity for all (rule MV-11).
@@ -83,6 +86,7 @@ impl Conductor {
             has_started: false,
             borders: VecDeque::new(),
             progress: None,
+            spacing: Nanos(0),
             target_duration: None,
             next_number: 0,
             wants_break: false,
@@ -127,11 +131,16 @@ impl Conductor {
     }
 
     /// What the track, in segment `number`, may do with a frame presented at `presentation`.
+    ///
+    /// A frame that `may_run_ahead` need not know of a border as near as its own half: sound, and pictures that no segment
+    /// begins with. Such a one goes while the leader's next frame cannot have come yet; waiting for that, a part of sound
+    /// would now and then be a picture late.
     pub fn leave(
         &self,
         track: TrackIndex,
         number: Option<u64>,
         presentation: RunningTime,
+        may_run_ahead: bool,
     ) -> Leave {
         let is_awaiting = self.tracks.contains(&TrackState::Awaited);
         if !self.has_started && is_awaiting {
@@ -148,6 +157,9 @@ impl Conductor {
         match self.progress {
             _ if has_left => Leave::Follow,
             Some(progress) if presentation <= progress => Leave::Follow,
+            Some(progress) if may_run_ahead && presentation < progress + self.spacing => {
+                Leave::Follow
+            }
             _ => Leave::WaitForLeader,
         }
     }
@@ -178,8 +190,10 @@ impl Conductor {
         self.next_number - 1
     }
 
-    /// The leader has dealt with a frame presented at `presentation`.
-    pub fn advance(&mut self, presentation: RunningTime) {
+    /// The leader has dealt with a frame presented at `presentation`. Its next one comes no sooner than `spacing` after
+    /// that, as far as can be told; zero when it cannot.
+    pub fn advance(&mut self, presentation: RunningTime, spacing: Nanos) {
+        self.spacing = spacing;
         let jumped_back = self
             .borders
             .back()
@@ -280,29 +294,52 @@ mod tests {
 
     fn begin(conductor: &mut Conductor, millis: i64) {
         conductor.begin_segment(at(millis), at(0), false);
-        conductor.advance(at(millis));
+        conductor.advance(at(millis), Nanos(0));
     }
 
     #[test]
     fn one_track_leads_at_once() {
         let mut conductor = Conductor::new(1, VIDEO);
         conductor.arrive(VIDEO);
-        assert_eq!(conductor.leave(VIDEO, None, at(0)), Leave::Lead);
+        assert_eq!(conductor.leave(VIDEO, None, at(0), false), Leave::Lead);
     }
 
     #[test]
     fn the_leader_waits_for_the_others_and_they_stay_behind_it() {
         let mut conductor = Conductor::new(2, VIDEO);
         conductor.arrive(VIDEO);
-        assert_eq!(conductor.leave(VIDEO, None, at(0)), Leave::WaitForStart);
+        assert_eq!(
+            conductor.leave(VIDEO, None, at(0), false),
+            Leave::WaitForStart
+        );
         conductor.arrive(AUDIO);
-        assert_eq!(conductor.leave(VIDEO, None, at(0)), Leave::Lead);
-        assert_eq!(conductor.leave(AUDIO, None, at(0)), Leave::WaitForLeader);
+        assert_eq!(conductor.leave(VIDEO, None, at(0), false), Leave::Lead);
+        assert_eq!(
+            conductor.leave(AUDIO, None, at(0), false),
+            Leave::WaitForLeader
+        );
         begin(&mut conductor, 0);
-        assert_eq!(conductor.leave(AUDIO, None, at(0)), Leave::Follow);
-        assert_eq!(conductor.leave(AUDIO, None, at(20)), Leave::WaitForLeader);
-        conductor.advance(at(33));
-        assert_eq!(conductor.leave(AUDIO, None, at(20)), Leave::Follow);
+        assert_eq!(conductor.leave(AUDIO, None, at(0), false), Leave::Follow);
+        assert_eq!(
+            conductor.leave(AUDIO, None, at(20), false),
+            Leave::WaitForLeader
+        );
+        conductor.advance(at(33), Nanos(0));
+        assert_eq!(conductor.leave(AUDIO, None, at(20), false), Leave::Follow);
+    }
+
+    #[test]
+    fn a_follower_runs_ahead_of_no_border() {
+        let mut conductor = Conductor::new(2, VIDEO);
+        conductor.arrive(VIDEO);
+        conductor.arrive(AUDIO);
+        conductor.begin_segment(at(0), at(0), false);
+        conductor.advance(at(0), Nanos::from_millis(33));
+        assert_eq!(conductor.leave(AUDIO, None, at(32), true), Leave::Follow);
+        let at_the_border = conductor.leave(AUDIO, None, at(33), true);
+        assert_eq!(at_the_border, Leave::WaitForLeader);
+        let key_frame = conductor.leave(AUDIO, None, at(32), false);
+        assert_eq!(key_frame, Leave::WaitForLeader);
     }
 
     #[test]
@@ -310,11 +347,11 @@ mod tests {
         let mut conductor = Conductor::new(2, VIDEO);
         conductor.arrive(AUDIO);
         assert_eq!(conductor.give_up(AUDIO), [VIDEO]);
-        assert_eq!(conductor.leave(AUDIO, None, at(0)), Leave::Lead);
+        assert_eq!(conductor.leave(AUDIO, None, at(0), false), Leave::Lead);
         begin(&mut conductor, 0);
         assert_eq!(conductor.give_up(AUDIO), [], "not after the start");
         conductor.arrive(VIDEO);
-        assert_eq!(conductor.leave(VIDEO, None, at(0)), Leave::Follow);
+        assert_eq!(conductor.leave(VIDEO, None, at(0), false), Leave::Follow);
     }
 
     #[test]
@@ -336,12 +373,15 @@ mod tests {
         conductor.arrive(VIDEO);
         conductor.arrive(AUDIO);
         begin(&mut conductor, 0);
-        conductor.advance(at(9000));
+        conductor.advance(at(9000), Nanos(0));
         conductor.begin_segment(at(100), at(-9000), true);
-        conductor.advance(at(100));
-        assert_eq!(conductor.leave(AUDIO, None, at(150)), Leave::WaitForLeader);
-        conductor.advance(at(166));
-        assert_eq!(conductor.leave(AUDIO, None, at(150)), Leave::Follow);
+        conductor.advance(at(100), Nanos(0));
+        assert_eq!(
+            conductor.leave(AUDIO, None, at(150), false),
+            Leave::WaitForLeader
+        );
+        conductor.advance(at(166), Nanos(0));
+        assert_eq!(conductor.leave(AUDIO, None, at(150), false), Leave::Follow);
     }
 
     #[test]
@@ -352,7 +392,7 @@ mod tests {
         begin(&mut conductor, 0);
         conductor.end(VIDEO);
         assert!(!conductor.is_over());
-        assert_eq!(conductor.leave(AUDIO, None, at(9000)), Leave::Lead);
+        assert_eq!(conductor.leave(AUDIO, None, at(9000), false), Leave::Lead);
         conductor.end(AUDIO);
         assert!(conductor.is_over());
     }

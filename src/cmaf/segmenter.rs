@@ -317,6 +317,11 @@ impl Segmenter {
         self.take(frame, Guide::Follow(border))
     }
 
+    /// Whether the frame may be taken before a border just before it is known.
+    pub fn may_run_ahead(&self, frame: &Frame) -> bool {
+        self.plan.is_audio || !frame.is_sync
+    }
+
     /// The number of the segment it is in; `None` before the first.
     pub fn number(&self) -> Option<u64> {
         self.number
@@ -638,6 +643,11 @@ impl Segmenter {
         // Also when it could not even start before the target is reached.
         let next = (wanted + expected).max(decode + 1);
         next <= part.start + target - expected.min(target) / 2
+    }
+
+    /// How soon after its newest frame the next one may come; zero when that is not known yet.
+    pub fn closest_spacing(&self) -> Nanos {
+        self.plan.timescale.nanos(self.spacing().unwrap_or(0))
     }
 
     /// How soon the next frame may come: the closest that frames came lately.

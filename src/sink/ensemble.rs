@@ -50,8 +50,8 @@ impl State {
 pub(super) enum Told {
     /// It leads.
     Lead,
-    /// It follows.
-    Follow,
+    /// It follows; `after_waiting` for the leader, or at once.
+    Follow { after_waiting: bool },
     /// The run is over for it.
     Stop,
     /// These tracks did not come; ask again.
@@ -72,21 +72,27 @@ impl Ensemble {
         }
     }
 
-    /// Waits until the track, in segment `number`, may go on with a frame presented at `presentation`.
+    /// Waits until the track, in segment `number`, may go on with a frame presented at `presentation`. See
+    /// [`Conductor::leave`] for `may_run_ahead`.
     pub(super) fn wait(
         &self,
         track: TrackIndex,
         number: Option<u64>,
         presentation: RunningTime,
+        may_run_ahead: bool,
     ) -> Told {
         let mut state = self.state();
+        let mut after_waiting = false;
         loop {
             if state.stopped.contains(&track) {
                 return Told::Stop;
             }
-            match state.conductor.leave(track, number, presentation) {
+            let leave = state
+                .conductor
+                .leave(track, number, presentation, may_run_ahead);
+            match leave {
                 Leave::Lead => return Told::Lead,
-                Leave::Follow => return Told::Follow,
+                Leave::Follow => return Told::Follow { after_waiting },
                 Leave::WaitForStart => {
                     let (after, timeout) = self
                         .changed
@@ -102,7 +108,10 @@ impl Ensemble {
                     }
                 }
                 // The leader went silent or is slower: the presentation stays in step with it.
-                Leave::WaitForLeader => state = self.changed.wait(state).expect(POISONED),
+                Leave::WaitForLeader => {
+                    after_waiting = true;
+                    state = self.changed.wait(state).expect(POISONED);
+                }
             }
         }
     }

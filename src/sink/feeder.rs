@@ -42,6 +42,8 @@ pub(super) struct FrameCounts {
     pub(super) before_key_frame: AtomicU64,
     pub(super) before_joining: AtomicU64,
     pub(super) ahead: AtomicU64,
+    /// Not left out, but kept until the leading track had come as far.
+    pub(super) waited: AtomicU64,
     pub(super) backwards: AtomicU64,
     pub(super) without_timestamp: AtomicU64,
     pub(super) empty: AtomicU64,

@@ -128,6 +128,7 @@ fn track_stats(frames: &FrameCounts, track: Option<&TrackStats>) -> gst::Structu
         .field("dropped-without-timestamp", load(&frames.without_timestamp))
         .field("dropped-empty", load(&frames.empty))
         .field("dropped-ahead", load(&frames.ahead))
+        .field("waited-for-leader", load(&frames.waited))
         .field("key-frame-requests", load(&frames.key_frame_requests))
         .build();
     if let Some(track) = track {

@@ -305,9 +305,10 @@ impl Feeder {
         self.carry_out(road, steps?, Some((&frame, bytes)))?;
         // Only now may the others come this far: the borders up to here are known.
         let track = road.orders.track;
+        let spacing = road.segmenter.as_ref().map(Segmenter::closest_spacing);
         road.orders.ensemble.change(|conductor| {
             if conductor.leads(track) {
-                conductor.advance(frame.presentation);
+                conductor.advance(frame.presentation, spacing.unwrap_or_default());
             }
         });
         Ok(())
@@ -326,10 +327,16 @@ impl Feeder {
             ensemble.change(|conductor| conductor.arrive(track));
         }
         let number = segmenter.number();
+        let may_run_ahead = segmenter.may_run_ahead(&frame);
         let leads = loop {
-            match ensemble.wait(track, number, frame.presentation) {
+            match ensemble.wait(track, number, frame.presentation, may_run_ahead) {
                 Told::Lead => break true,
-                Told::Follow => break false,
+                Told::Follow { after_waiting } => {
+                    if after_waiting {
+                        count(&self.counts.waited);
+                    }
+                    break false;
+                }
                 Told::Stop => return Err(gst::FlowError::Flushing),
                 Told::Absent(tracks) => {
                     for absent in tracks {
