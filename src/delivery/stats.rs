@@ -26,6 +26,8 @@ pub struct Stats {
     pub clients: ClientStats,
     /// What was refused.
     pub refusals: RefusalStats,
+    /// What went over a limit.
+    pub limits: LimitStats,
     /// What travelled.
     pub bytes: ByteStats,
     /// How long things took.
@@ -62,7 +64,7 @@ pub struct ClientStats {
     pub connections: u32,
     /// Accepted since the start.
     pub accepted: u64,
-    /// Turned away at the connection cap.
+    /// Turned away at a connection cap, of all or of one address.
     pub turned_away: u64,
     /// Requests read since the start.
     pub requests: u64,
@@ -96,6 +98,83 @@ impl RefusalStats {
             503 => self.unavailable += 1,
             _ => self.other += 1,
         }
+    }
+}
+
+/// A limit of the server that a client can go over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Connections in total.
+    Connections,
+    /// Connections from one address.
+    ConnectionsPerAddress,
+    /// Requests that wait at once, in total.
+    Parked,
+    /// Requests that wait at once on one connection.
+    ParkedPerConnection,
+    /// Lines or bytes of a request's head.
+    Head,
+    /// A request's body.
+    Body,
+    /// Time without a whole request, idle or in the middle of a head.
+    RequestTime,
+    /// Bytes taken in a time.
+    Progress,
+    /// Time for the TLS handshake.
+    Handshake,
+    /// HTTP/2 streams, resets and frames.
+    Http2,
+}
+
+impl Limit {
+    const ALL: [Self; 10] = [
+        Self::Connections,
+        Self::ConnectionsPerAddress,
+        Self::Parked,
+        Self::ParkedPerConnection,
+        Self::Head,
+        Self::Body,
+        Self::RequestTime,
+        Self::Progress,
+        Self::Handshake,
+        Self::Http2,
+    ];
+
+    /// How figures call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::ConnectionsPerAddress => "connections_per_address",
+            Self::Parked => "parked",
+            Self::ParkedPerConnection => "parked_per_connection",
+            Self::Head => "head",
+            Self::Body => "body",
+            Self::RequestTime => "request_time",
+            Self::Progress => "progress",
+            Self::Handshake => "handshake",
+            Self::Http2 => "http2",
+        }
+    }
+}
+
+/// How often each limit was gone over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitStats([u64; Limit::ALL.len()]);
+
+impl LimitStats {
+    /// Counts a client that went over `limit`.
+    pub fn count(&mut self, limit: Limit) {
+        self.0[limit as usize] += 1;
+    }
+
+    /// How often `limit` was gone over.
+    pub fn of(&self, limit: Limit) -> u64 {
+        self.0[limit as usize]
+    }
+
+    /// Every limit and how often it was gone over.
+    pub fn iter(&self) -> impl Iterator<Item = (Limit, u64)> {
+        Limit::ALL.into_iter().zip(self.0)
     }
 }
 
@@ -236,6 +315,11 @@ impl Stats {
                 })
             })
             .collect();
+        let limits: serde_json::Map<String, Value> = self
+            .limits
+            .iter()
+            .map(|(limit, count)| (limit.name().to_owned(), count.into()))
+            .collect();
         json!({
             "tracks": tracks,
             "edge": self.edge.map(|edge| json!({ "msn": edge.msn.0, "part": edge.part.0 })),
@@ -256,6 +340,7 @@ impl Stats {
                 "unavailable": self.refusals.unavailable,
                 "other": self.refusals.other,
             },
+            "limits": limits,
             "bytes": {
                 "published": self.bytes.published,
                 "sent": self.bytes.sent,
@@ -289,6 +374,7 @@ mod tests {
         stats.observe(&stream.origin);
         stats.refusals.count(404);
         stats.refusals.count(405);
+        stats.limits.count(Limit::Http2);
         stats.delays.handover.record(Nanos::from_millis(1));
         stats.delays.handover.record(Nanos::from_millis(3));
         let document: Value = serde_json::from_str(&stats.render()).unwrap();
@@ -311,6 +397,11 @@ mod tests {
         assert_eq!(document["bytes"]["kept"], 6 * 8);
         assert_eq!(document["refusals"]["not_found"], 1);
         assert_eq!(document["refusals"]["other"], 1);
+        for (place, (limit, count)) in stats.limits.iter().enumerate() {
+            assert_eq!(limit as usize, place);
+            assert_eq!(document["limits"][limit.name()], count);
+            assert_eq!(stats.limits.of(limit), u64::from(limit == Limit::Http2));
+        }
         assert_eq!(
             document["delays"]["handover"],
             json!({ "count": 2, "last_ms": 3.0, "mean_ms": 2.0, "max_ms": 3.0 })

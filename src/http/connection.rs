@@ -16,7 +16,7 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::limits::{self, SteadyStream};
+use super::limits::{self, Neighbourhood, SteadyStream};
 use super::live::{Connected, Live, TurnedAway};
 use super::respond;
 use super::server::Report;
@@ -31,16 +31,12 @@ const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a client that is turned away may take to read why.
 const TURN_AWAY_GRACE: Duration = Duration::from_secs(1);
 
-/// Accepts connections for ever, at most `max_connections` at a time. An error in accepting is survived.
-pub(super) async fn accept(
-    live: &Rc<Live>,
-    listener: TcpListener,
-    max_connections: u32,
-) -> Infallible {
+/// Accepts connections for ever, as many as the limits allow. An error in accepting is survived.
+pub(super) async fn accept(live: &Rc<Live>, listener: TcpListener) -> Infallible {
     let mut last_warning: Option<Instant> = None;
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, client) = match listener.accept().await {
+            Ok((stream, address)) => (stream, Neighbourhood::of(address.ip())),
             Err(error) if is_of_one_client(&error) => continue,
             Err(error) => {
                 let now = Instant::now();
@@ -55,11 +51,16 @@ pub(super) async fn accept(
             }
         };
         limits::tune(&stream);
-        if let Some(connected) = live.admit(max_connections) {
-            tokio::task::spawn_local(serve(Rc::clone(live), stream, connected));
-        } else if let Some(turned_away) = live.turn_away(limits::MAX_TURNING_AWAY) {
-            let answer = wire::unasked(&respond::no_room(live));
-            tokio::task::spawn_local(turn_away(stream, answer, turned_away));
+        match live.admit(client) {
+            Ok(connected) => {
+                tokio::task::spawn_local(serve(Rc::clone(live), stream, connected));
+            }
+            Err(limit) => {
+                if let Some(turned_away) = live.turn_away(limits::MAX_TURNING_AWAY) {
+                    let answer = wire::unasked(&respond::no_room(live, limit));
+                    tokio::task::spawn_local(turn_away(stream, answer, turned_away));
+                }
+            }
         }
     }
 }

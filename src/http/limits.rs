@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use crate::delivery::Refusal;
+use crate::delivery::stats::Limit;
 
 /// From the end of one answer, or the start of the connection, to the end of the next request's head.
 pub(super) const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,6 +39,9 @@ pub(super) const MOST_HEADER_BYTES_READ: usize = 64 * 1024;
 /// Connections that are being told at one time that there is no room; further ones are closed without a word.
 pub(super) const MAX_TURNING_AWAY: u32 = 64;
 
+/// Seconds after which a client that is turned away may try again.
+const RETRY_AFTER_SECONDS: u32 = 2;
+
 /// How long sent bytes may go without an acknowledgement before the kernel gives the connection up.
 const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -49,9 +54,80 @@ const MIN_PROGRESS_BYTES: usize = 16 * 1024;
 /// Connections served when nothing says how many descriptors there are.
 const MAX_CONNECTIONS_WITHOUT_LIMIT: u32 = 65_536;
 
+/// Where a client is: its address, or of IPv6 its /64, which is what one customer has to itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Neighbourhood(IpAddr);
+
+impl Neighbourhood {
+    /// Where `address` is; one of IPv4 in IPv6's clothes is one of IPv4.
+    pub(super) fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(address) if !address.is_loopback() => {
+                let network = address.to_bits() & !u128::from(u64::MAX);
+                IpAddr::V6(Ipv6Addr::from_bits(network))
+            }
+            address => address,
+        })
+    }
+}
+
+/// How much a server takes on; fixed while it runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    max_connections: u32,
+    max_connections_per_address: u32,
+    /// A reverse proxy on this host is all of its viewers; so loopback is limited only when somebody says so.
+    spares_loopback: bool,
+}
+
+impl Limits {
+    /// `None` where nobody said how many.
+    pub(super) fn new(
+        max_connections_configured: Option<u32>,
+        per_address_configured: Option<u32>,
+    ) -> Self {
+        let max_connections = max_connections(max_connections_configured);
+        Self {
+            max_connections,
+            max_connections_per_address: per_address_configured
+                .unwrap_or(max_connections / 2)
+                .max(1),
+            spares_loopback: per_address_configured.is_none(),
+        }
+    }
+
+    /// Whether one more fits beside those that are open from there and from everywhere; else what it is over.
+    pub(super) fn check_connection(
+        self,
+        client: Neighbourhood,
+        open_from_there: u32,
+        open: u32,
+    ) -> Result<(), Limit> {
+        if open >= self.max_connections {
+            return Err(Limit::Connections);
+        }
+        let is_spared = self.spares_loopback && client.0.is_loopback();
+        if !is_spared && open_from_there >= self.max_connections_per_address {
+            return Err(Limit::ConnectionsPerAddress);
+        }
+        Ok(())
+    }
+}
+
+/// What a client is told that went over a limit.
+pub(super) fn refusal(limit: Limit) -> Refusal {
+    match limit {
+        Limit::ConnectionsPerAddress => Refusal {
+            retry_after: Some(RETRY_AFTER_SECONDS),
+            ..Refusal::new(429, "too many connections from this address")
+        },
+        _ => Refusal::unavailable("too many connections", RETRY_AFTER_SECONDS),
+    }
+}
+
 /// The connection cap: what was asked for, or three quarters of the soft descriptor limit. The rest is for the host
 /// process, which has files and sockets of its own.
-pub(super) fn max_connections(configured: Option<u32>) -> u32 {
+fn max_connections(configured: Option<u32>) -> u32 {
     let limit = configured.unwrap_or_else(|| {
         let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let share = descriptors.map_or(u64::MAX, |count| count / 4 * 3);
@@ -260,6 +336,34 @@ mod tests {
     #[test]
     fn a_client_that_takes_its_time_is_served() {
         write_to_client(Some(256 * 1024)).unwrap();
+    }
+
+    #[test]
+    fn one_address_cannot_take_all_the_places() {
+        let client = |text: &str| Neighbourhood::of(text.parse().unwrap());
+        assert_eq!(client("::ffff:192.0.2.7"), client("192.0.2.7"));
+        assert_eq!(client("2001:db8::1:2:3:4"), client("2001:db8::ffff:0:0:1"));
+        assert_ne!(client("2001:db8::1"), client("2001:db8:0:1::1"));
+        assert_ne!(client("192.0.2.7"), client("192.0.2.8"));
+        let automatic = Limits::new(Some(10), None);
+        for (client, open_from_there, open, expected) in [
+            (client("192.0.2.7"), 4, 9, Ok(())),
+            (client("192.0.2.7"), 5, 9, Err(Limit::ConnectionsPerAddress)),
+            (client("127.0.0.1"), 9, 9, Ok(())),
+            (client("::1"), 9, 9, Ok(())),
+            (client("::ffff:127.0.0.1"), 9, 9, Ok(())),
+            (client("127.0.0.1"), 0, 10, Err(Limit::Connections)),
+        ] {
+            let found = automatic.check_connection(client, open_from_there, open);
+            assert_eq!(found, expected, "{client:?}");
+        }
+        let strict = Limits::new(Some(10), Some(2));
+        assert_eq!(
+            strict.check_connection(client("::1"), 2, 2),
+            Err(Limit::ConnectionsPerAddress)
+        );
+        let alone = Limits::new(Some(1), None);
+        assert_eq!(alone.check_connection(client("192.0.2.7"), 0, 0), Ok(()));
     }
 
     #[test]

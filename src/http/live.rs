@@ -9,6 +9,7 @@
 )]
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -19,11 +20,12 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use super::limits::{Limits, Neighbourhood};
 use super::page::PageFiles;
 use super::server::{Report, ServerConfig};
 use crate::delivery::cors::Cors;
 use crate::delivery::playlist::{self, BaseUrl, PlaylistStyle};
-use crate::delivery::stats::Stats;
+use crate::delivery::stats::{Limit, Stats};
 use crate::delivery::{
     Decision, Refusal, Reply, Request, Routes, decide, multivariant, timestamps,
 };
@@ -43,6 +45,7 @@ pub(super) struct LiveSettings {
     window: WindowSettings,
     cors: Cors,
     page: PageFiles,
+    limits: Limits,
 }
 
 impl LiveSettings {
@@ -61,6 +64,7 @@ impl LiveSettings {
         let renditions =
             Renditions::new(config.renditions).map_err(|error| invalid(error.to_string()))?;
         Ok(Self {
+            limits: Limits::new(config.max_connections, config.max_connections_per_address),
             style: PlaylistStyle {
                 base,
                 part_hold_back: config.part_hold_back,
@@ -110,6 +114,7 @@ pub(super) struct Live {
     max_files: usize,
     cors: Cors,
     page: PageFiles,
+    limits: Limits,
     origin: RefCell<Origin>,
     /// The media playlists in the order of the renditions.
     playlists: Vec<Rendered>,
@@ -119,6 +124,8 @@ pub(super) struct Live {
     /// Turns true once, when the server stops.
     is_stopping: watch::Sender<bool>,
     connections: watch::Sender<u32>,
+    /// The same, by where they come from; nobody stays in it without one.
+    by_client: RefCell<HashMap<Neighbourhood, u32>>,
     turning_away: Cell<u32>,
     stats: Arc<Mutex<Stats>>,
     report: Rc<dyn Fn(Report)>,
@@ -138,6 +145,7 @@ impl Live {
             window,
             cors,
             page,
+            limits,
         } = settings;
         Self {
             playlists: renditions.iter().map(|_| Rendered::default()).collect(),
@@ -155,8 +163,10 @@ impl Live {
             max_files: window.max_files,
             cors,
             page,
+            limits,
             is_stopping: watch::Sender::new(false),
             connections: watch::Sender::new(0),
+            by_client: RefCell::default(),
             turning_away: Cell::new(0),
             stats,
             report,
@@ -334,18 +344,27 @@ impl Live {
         timestamps::render(&self.origin.borrow(), self.max_files, now).into()
     }
 
-    /// Counts a connection in; `None` when `limit` are open.
-    pub(super) fn admit(self: &Rc<Self>, limit: u32) -> Option<Connected> {
-        if *self.connections.borrow() >= limit {
-            self.stats().clients.turned_away += 1;
-            return None;
-        }
-        self.connections.send_modify(|open| *open += 1);
+    /// Counts a connection in, or says which limit is in its way.
+    pub(super) fn admit(self: &Rc<Self>, client: Neighbourhood) -> Result<Connected, Limit> {
+        let mut by_client = self.by_client.borrow_mut();
+        let from_there = by_client.get(&client).copied().unwrap_or(0);
         let mut stats = self.stats();
+        if let Err(limit) =
+            self.limits
+                .check_connection(client, from_there, *self.connections.borrow())
+        {
+            stats.clients.turned_away += 1;
+            stats.limits.count(limit);
+            return Err(limit);
+        }
+        by_client.insert(client, from_there + 1);
+        self.connections.send_modify(|open| *open += 1);
         stats.clients.accepted += 1;
         stats.clients.connections += 1;
-        drop(stats);
-        Some(Connected(Rc::clone(self)))
+        Ok(Connected {
+            live: Rc::clone(self),
+            client,
+        })
     }
 
     /// Counts in a connection that is only told to come back; `None` when there are `limit` of those already.
@@ -384,20 +403,32 @@ fn count(stats: &mut Stats, event: &Event, handover: Nanos) {
 }
 
 /// A connection being served; counts itself out.
-pub(super) struct Connected(Rc<Live>);
+pub(super) struct Connected {
+    live: Rc<Live>,
+    client: Neighbourhood,
+}
 
 impl Drop for Connected {
     fn drop(&mut self) {
         let is_panicking = std::thread::panicking();
-        self.0.connections.send_modify(|open| *open -= 1);
-        let mut stats = self.0.stats();
+        let live = &self.live;
+        let mut by_client = live.by_client.borrow_mut();
+        match by_client.get_mut(&self.client) {
+            Some(open) if *open > 1 => *open -= 1,
+            _ => {
+                by_client.remove(&self.client);
+            }
+        }
+        drop(by_client);
+        live.connections.send_modify(|open| *open -= 1);
+        let mut stats = live.stats();
         stats.clients.connections -= 1;
         stats.clients.panics += u64::from(is_panicking);
         drop(stats);
         if is_panicking {
             // A second panic while the first unwinds would abort the process.
             let _ = catch_unwind(AssertUnwindSafe(|| {
-                self.0.report(Report::Warning(
+                live.report(Report::Warning(
                     "serving a connection panicked; the others go on".to_owned(),
                 ));
             }));

@@ -5,7 +5,9 @@
 
 use bytes::Bytes;
 
+use super::limits;
 use super::live::Live;
+use crate::delivery::stats::Limit;
 use crate::delivery::{Answer, Body, Content, Head, Refusal, Reply, Request};
 
 /// Which version of the playlist an answer holds, for `?wait=<ms>&version=<n>`.
@@ -90,9 +92,9 @@ pub(super) fn refuse_and_close(live: &Live, head: &Head<'_>, refusal: &Refusal) 
     }
 }
 
-/// The answer to a connection there is no room for, made without reading its request.
-pub(super) fn no_room(live: &Live) -> Answer {
-    let mut answer = Answer::refusal(&Refusal::unavailable("too many connections", 2));
+/// The answer to a connection that would be one too many, made without reading its request.
+pub(super) fn no_room(live: &Live, limit: Limit) -> Answer {
+    let mut answer = Answer::refusal(&limits::refusal(limit));
     live.cors().allow(&mut answer);
     Answer {
         is_last: true,

@@ -22,7 +22,6 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 
 use super::connection;
-use super::limits;
 use super::live::Live;
 use crate::delivery::stats::Stats;
 use crate::origin::event::Event;
@@ -56,6 +55,8 @@ pub struct ServerConfig {
     pub cors_origin: String,
     /// Connections served at once; `None` follows the soft descriptor limit.
     pub max_connections: Option<u32>,
+    /// Connections served at once from one address; `None`: half of all, and no limit on loopback.
+    pub max_connections_per_address: Option<u32>,
     /// Complete segments a playlist lists.
     pub playlist_length: u32,
     /// Complete segments kept.
@@ -162,7 +163,6 @@ impl Server {
             .enable_time()
             .build()?;
         let stats = Arc::new(Mutex::new(Stats::default()));
-        let max_connections = limits::max_connections(config.max_connections);
         let settings = super::live::LiveSettings::new(config)?;
         let (messages, inbox) = mpsc::unbounded_channel();
 
@@ -175,12 +175,7 @@ impl Server {
                     let outcome = catch_unwind(AssertUnwindSafe(|| {
                         let live = Rc::new(Live::new(settings, stats, Rc::clone(&report)));
                         let tasks = tokio::task::LocalSet::new();
-                        runtime.block_on(tasks.run_until(run(
-                            live,
-                            listener,
-                            max_connections,
-                            inbox,
-                        )))
+                        runtime.block_on(tasks.run_until(run(live, listener, inbox)))
                     }));
                     let failure = match outcome {
                         Ok(Ok(())) => return,
@@ -242,7 +237,6 @@ impl fmt::Debug for Server {
 async fn run(
     live: Rc<Live>,
     listener: TcpListener,
-    max_connections: u32,
     inbox: mpsc::UnboundedReceiver<Message>,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -251,7 +245,7 @@ async fn run(
     tokio::select! {
         biased;
         () = apply(&live, inbox) => {}
-        never = connection::accept(&live, listener, max_connections) => match never {},
+        never = connection::accept(&live, listener) => match never {},
     }
     live.stop();
     // Those that do not take their answer are cut off.

@@ -215,6 +215,8 @@ impl LlHlsSink {
             public_url: settings.public_url.clone(),
             cors_origin: settings.cors_origin.clone(),
             max_connections: Some(settings.max_connections).filter(|&most| most > 0),
+            max_connections_per_address: Some(settings.max_connections_per_address)
+                .filter(|&most| most > 0),
             playlist_length: settings.playlist_length,
             max_files: settings.max_files,
             part_hold_back: settings.part_hold_back,

@@ -107,6 +107,11 @@ pub(super) fn stats(
     all.set("refused-not-found", server.refusals.not_found);
     all.set("refused-unavailable", server.refusals.unavailable);
     all.set("refused-other", server.refusals.other);
+    let mut limits = gst::Structure::new_empty("llhls-limits");
+    for (limit, count) in server.limits.iter() {
+        limits.set(limit.name().replace('_', "-"), count);
+    }
+    all.set("limits", limits);
     all.set("bytes-published", server.bytes.published);
     all.set("bytes-sent", server.bytes.sent);
     all.set("bytes-kept", server.bytes.kept);

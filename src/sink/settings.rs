@@ -41,6 +41,8 @@ pub(super) struct Settings {
     pub(super) cors_origin: String,
     /// 0: as many as the descriptor limit allows.
     pub(super) max_connections: u32,
+    /// 0: half of them, and no limit on loopback.
+    pub(super) max_connections_per_address: u32,
     pub(super) post_part_messages: bool,
 }
 
@@ -61,6 +63,7 @@ impl Default for Settings {
             public_url: None,
             cors_origin: DEFAULT_CORS_ORIGIN.to_owned(),
             max_connections: 0,
+            max_connections_per_address: 0,
             post_part_messages: false,
         }
     }
@@ -139,6 +142,7 @@ impl Settings {
             "public-url" => self.public_url.to_value(),
             "cors-origin" => self.cors_origin.to_value(),
             "max-connections" => self.max_connections.to_value(),
+            "max-connections-per-address" => self.max_connections_per_address.to_value(),
             "post-part-messages" => self.post_part_messages.to_value(),
             _ => return None,
         })
@@ -166,6 +170,7 @@ impl Settings {
             "public-url" => self.public_url = text().filter(|base| !base.is_empty()),
             "cors-origin" => self.cors_origin = text().unwrap_or_default(),
             "max-connections" => self.max_connections = number(),
+            "max-connections-per-address" => self.max_connections_per_address = number(),
             "post-part-messages" => self.post_part_messages = claim(),
             _ => {}
         }
@@ -272,6 +277,11 @@ pub(super) fn properties() -> Vec<glib::ParamSpec> {
         glib::ParamSpecUInt::builder("max-connections")
             .nick("Maximum connections")
             .blurb("Number of connections served at a time; 0: three quarters of the soft descriptor limit; read when leaving NULL")
+            .default_value(0)
+            .build(),
+        glib::ParamSpecUInt::builder("max-connections-per-address")
+            .nick("Maximum connections per address")
+            .blurb("Number of connections served at a time from one client address (of IPv6, one /64 network); a proxy is one address; 0: half of max-connections, and no limit for this host itself; read when leaving NULL")
             .default_value(0)
             .build(),
         glib::ParamSpecBoolean::builder("post-part-messages")

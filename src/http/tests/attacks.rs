@@ -148,3 +148,31 @@ fn a_slow_or_half_open_connection_holds_up_nobody() {
     slow.send("TP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(slow.answer().status, 200);
 }
+
+#[test]
+fn over_the_cap_of_an_address_newcomers_from_there_are_turned_away() {
+    let site = Site::live_with(ServerConfig {
+        max_connections_per_address: Some(2),
+        ..config()
+    });
+    let mut viewers = [site.connect(), site.connect()];
+    for viewer in &mut viewers {
+        viewer.get("/stats.json");
+        assert_eq!(viewer.answer().status, 200);
+    }
+    let mut newcomer = site.connect();
+    let answer = newcomer.answer();
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.header("retry-after"), "2");
+    assert_eq!(answer.header("connection"), "close");
+    assert_eq!(answer.header("access-control-allow-origin"), "*");
+    assert!(newcomer.is_closed());
+    let stats = site.server().stats();
+    assert_eq!(stats.limits.of(Limit::ConnectionsPerAddress), 1);
+    assert_eq!(stats.limits.of(Limit::Connections), 0);
+    assert_eq!(stats.clients.turned_away, 1);
+    let [first, _second] = viewers;
+    drop(first);
+    site.until("there is room", |stats| stats.clients.connections == 1);
+    assert_eq!(site.get("/live.m3u8").status, 200);
+}

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::{Report, Server, ServerConfig, bind};
-use crate::delivery::stats::Stats;
+use crate::delivery::stats::{Limit, Stats};
 use crate::origin::event::Event;
 use crate::origin::fixture::{
     AUDIO, AUDIO_CONSTANTS, CONSTANTS, START, Track, VIDEO, audio, audio_init, init, part_bytes,
@@ -46,6 +46,7 @@ fn config() -> ServerConfig {
         public_url: None,
         cors_origin: "*".to_owned(),
         max_connections: Some(200),
+        max_connections_per_address: None,
         playlist_length: 6,
         max_files: 20,
         part_hold_back: 3.0,
