@@ -5,7 +5,7 @@ mod support;
 use gst::{glib, prelude::*};
 
 /// Name, default as text, and whether it can be written.
-const PROPERTIES: [(&str, &str, bool); 20] = [
+const PROPERTIES: [(&str, &str, bool); 21] = [
     ("host", "0.0.0.0", true),
     ("port", "8080", true),
     ("current-port", "0", false),
@@ -23,6 +23,7 @@ const PROPERTIES: [(&str, &str, bool); 20] = [
     ("cors-origin", "*", true),
     ("max-connections", "0", true),
     ("max-connections-per-address", "0", true),
+    ("max-parked", "0", true),
     ("post-part-messages", "FALSE", true),
     ("pdt-source", "", false),
     ("stats", "", false),

@@ -129,6 +129,8 @@ pub struct Refusal {
     pub reason: Cow<'static, str>,
     /// Seconds after which asking again makes sense, Retry-After.
     pub retry_after: Option<u32>,
+    /// Whether the client shall go and come back for it: its connection is closed, where it is not shared (HTTP/2).
+    pub is_last: bool,
 }
 
 impl Refusal {
@@ -156,6 +158,7 @@ impl Refusal {
             status,
             reason: reason.into(),
             retry_after: None,
+            is_last: false,
         }
     }
 }

@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::limits::{self, Neighbourhood, SteadyStream};
-use super::live::{Connected, Live, TurnedAway};
+use super::live::{Connected, Live, TurnedAway, Waiting};
 use super::respond;
 use super::server::Report;
 use super::wire::{self, Chunks};
@@ -77,7 +77,8 @@ fn is_of_one_client(error: &io::Error) -> bool {
 
 async fn serve(live: Rc<Live>, stream: TcpStream, _connected: Connected) {
     let mut stopping = live.stopping();
-    let service = service_fn(|request| answer(&live, request));
+    let waiting = Waiting::default();
+    let service = service_fn(|request| answer(&live, &waiting, request));
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
@@ -92,15 +93,16 @@ async fn serve(live: Rc<Live>, stream: TcpStream, _connected: Connected) {
     );
     // What goes wrong here is the client's affair: it went away, sent garbage (hyper has answered that) or stalled.
     tokio::select! {
-        _ = connection.as_mut() => return,
+        end = connection.as_mut() => return live.count_end(end),
         _ = stopping.wait_for(|is_stopping| *is_stopping) => {}
     }
     connection.as_mut().graceful_shutdown();
-    let _ = connection.await;
+    live.count_end(connection.await);
 }
 
 async fn answer(
     live: &Live,
+    waiting: &Waiting,
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<Chunks>, Infallible> {
     live.stats().clients.requests += 1;
@@ -108,9 +110,12 @@ async fn answer(
     assert_ne!(request.uri().query(), Some("panic-for-test"), "asked to");
     let head = wire::head(&request);
     let answer = match limits::check(&request) {
-        Ok(()) => respond::answer(live, &head).await,
+        Ok(()) => respond::answer(live, &head, waiting).await,
         // What follows on this connection may be a body: it cannot be told from a request.
-        Err(refusal) => respond::refuse_and_close(live, &head, &refusal),
+        Err(refusal) => {
+            live.count_over(limits::limit_of(&refusal));
+            respond::refuse_and_close(live, &head, &refusal)
+        }
     };
     Ok(wire::response(answer, request.version()))
 }

@@ -3,6 +3,7 @@
 //! Belongs here: limits and how they are held. Does not: limits the protocol sets, such as how long a reload is held
 //! (`delivery/decision`).
 
+use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
@@ -39,8 +40,12 @@ pub(super) const MOST_HEADER_BYTES_READ: usize = 64 * 1024;
 /// Connections that are being told at one time that there is no room; further ones are closed without a word.
 pub(super) const MAX_TURNING_AWAY: u32 = 64;
 
-/// Seconds after which a client that is turned away may try again.
-const RETRY_AFTER_SECONDS: u32 = 2;
+/// Requests that may wait at once on one connection. Over HTTP/1.1 it is one; over HTTP/2 a player has a reload and a hint
+/// for each rendition it plays, and a proxy those of many viewers.
+const MAX_PARKED_PER_CONNECTION: u32 = 32;
+
+/// Of those, so many are nobody else's to take: two renditions, reload and hint.
+const PROMISED_PARKED: u32 = 4;
 
 /// How long sent bytes may go without an acknowledgement before the kernel gives the connection up.
 const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(20);
@@ -78,6 +83,7 @@ pub(super) struct Limits {
     max_connections_per_address: u32,
     /// A reverse proxy on this host is all of its viewers; so loopback is limited only when somebody says so.
     spares_loopback: bool,
+    max_parked: u32,
 }
 
 impl Limits {
@@ -85,6 +91,7 @@ impl Limits {
     pub(super) fn new(
         max_connections_configured: Option<u32>,
         per_address_configured: Option<u32>,
+        max_parked_configured: Option<u32>,
     ) -> Self {
         let max_connections = max_connections(max_connections_configured);
         Self {
@@ -93,7 +100,29 @@ impl Limits {
                 .unwrap_or(max_connections / 2)
                 .max(1),
             spares_loopback: per_address_configured.is_none(),
+            // Half of it is what every connection is promised.
+            max_parked: max_parked_configured
+                .unwrap_or(max_connections.saturating_mul(2 * PROMISED_PARKED)),
         }
+    }
+
+    /// Whether one more request of a connection may wait, beside `on_connection` of the same, `parked` of all, and `extra` that
+    /// are more than their connections are promised; says whether this is one of the latter.
+    pub(super) fn check_parking(
+        self,
+        on_connection: u32,
+        extra: u32,
+        parked: u32,
+    ) -> Result<bool, Limit> {
+        if parked >= self.max_parked {
+            return Err(Limit::Parked);
+        }
+        let is_extra = on_connection >= PROMISED_PARKED;
+        if is_extra && (on_connection >= MAX_PARKED_PER_CONNECTION || extra >= self.max_parked / 2)
+        {
+            return Err(Limit::ParkedPerConnection);
+        }
+        Ok(is_extra)
     }
 
     /// Whether one more fits beside those that are open from there and from everywhere; else what it is over.
@@ -116,12 +145,16 @@ impl Limits {
 
 /// What a client is told that went over a limit.
 pub(super) fn refusal(limit: Limit) -> Refusal {
-    match limit {
-        Limit::ConnectionsPerAddress => Refusal {
-            retry_after: Some(RETRY_AFTER_SECONDS),
-            ..Refusal::new(429, "too many connections from this address")
-        },
-        _ => Refusal::unavailable("too many connections", RETRY_AFTER_SECONDS),
+    let (status, reason, seconds) = match limit {
+        Limit::ConnectionsPerAddress => (429, "too many connections from this address", 2),
+        Limit::ParkedPerConnection => (429, "too many requests of this connection wait already", 1),
+        Limit::Parked => (503, "too many requests wait already", 1),
+        _ => (503, "too many connections", 2),
+    };
+    Refusal {
+        retry_after: Some(seconds),
+        is_last: true,
+        ..Refusal::new(status, reason)
     }
 }
 
@@ -144,6 +177,27 @@ pub(super) fn tune(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
     #[cfg(target_os = "linux")]
     let _ = SockRef::from(stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT));
+}
+
+/// The limit that a refusal of [`check`] is about.
+pub(super) fn limit_of(refusal: &Refusal) -> Option<Limit> {
+    match refusal.status {
+        413 => Some(Limit::Body),
+        431 => Some(Limit::Head),
+        _ => None,
+    }
+}
+
+/// The limit that ended a connection, if one did.
+pub(super) fn limit_of_end(error: &hyper::Error) -> Option<Limit> {
+    if error.is_timeout() {
+        return Some(Limit::RequestTime);
+    }
+    if error.is_parse_too_large() {
+        return Some(Limit::Head);
+    }
+    let cause = error.source()?.downcast_ref::<io::Error>()?;
+    (cause.kind() == io::ErrorKind::TimedOut).then_some(Limit::Progress)
 }
 
 /// What hyper lets through and this server does not: too large a head, no Host (RFC 9112 3.2), or a body.
@@ -345,7 +399,7 @@ mod tests {
         assert_eq!(client("2001:db8::1:2:3:4"), client("2001:db8::ffff:0:0:1"));
         assert_ne!(client("2001:db8::1"), client("2001:db8:0:1::1"));
         assert_ne!(client("192.0.2.7"), client("192.0.2.8"));
-        let automatic = Limits::new(Some(10), None);
+        let automatic = Limits::new(Some(10), None, None);
         for (client, open_from_there, open, expected) in [
             (client("192.0.2.7"), 4, 9, Ok(())),
             (client("192.0.2.7"), 5, 9, Err(Limit::ConnectionsPerAddress)),
@@ -357,13 +411,46 @@ mod tests {
             let found = automatic.check_connection(client, open_from_there, open);
             assert_eq!(found, expected, "{client:?}");
         }
-        let strict = Limits::new(Some(10), Some(2));
+        let strict = Limits::new(Some(10), Some(2), None);
         assert_eq!(
             strict.check_connection(client("::1"), 2, 2),
             Err(Limit::ConnectionsPerAddress)
         );
-        let alone = Limits::new(Some(1), None);
+        let alone = Limits::new(Some(1), None, None);
         assert_eq!(alone.check_connection(client("192.0.2.7"), 0, 0), Ok(()));
+    }
+
+    #[test]
+    fn whoever_waits_for_little_may_always_wait() {
+        let limits = Limits::new(Some(10), None, None);
+        for (on_connection, extra, parked, expected) in [
+            (0, 0, 0, Ok(false)),
+            (3, 40, 79, Ok(false)),
+            (4, 39, 60, Ok(true)),
+            (4, 40, 60, Err(Limit::ParkedPerConnection)),
+            (31, 30, 60, Ok(true)),
+            (32, 30, 60, Err(Limit::ParkedPerConnection)),
+            (0, 0, 80, Err(Limit::Parked)),
+        ] {
+            let found = limits.check_parking(on_connection, extra, parked);
+            assert_eq!(found, expected, "{on_connection} {extra} {parked}");
+        }
+        // Nine greedy ones first: the tenth has what it is promised.
+        let mut waiting = [0; 10];
+        let (mut extra, mut parked) = (0, 0);
+        for place in (0..10).cycle().take(9 * 100).filter(|place| *place < 9) {
+            if let Ok(is_extra) = limits.check_parking(waiting[place], extra, parked) {
+                waiting[place] += 1;
+                extra += u32::from(is_extra);
+                parked += 1;
+            }
+        }
+        for promised in 0..PROMISED_PARKED {
+            assert_eq!(limits.check_parking(promised, extra, parked), Ok(false));
+            parked += 1;
+        }
+        let few = Limits::new(Some(10), None, Some(1));
+        assert_eq!(few.check_parking(0, 0, 1), Err(Limit::Parked));
     }
 
     #[test]

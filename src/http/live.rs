@@ -20,7 +20,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::limits::{Limits, Neighbourhood};
+use super::limits::{self, Limits, Neighbourhood};
 use super::page::PageFiles;
 use super::server::{Report, ServerConfig};
 use crate::delivery::cors::Cors;
@@ -64,7 +64,11 @@ impl LiveSettings {
         let renditions =
             Renditions::new(config.renditions).map_err(|error| invalid(error.to_string()))?;
         Ok(Self {
-            limits: Limits::new(config.max_connections, config.max_connections_per_address),
+            limits: Limits::new(
+                config.max_connections,
+                config.max_connections_per_address,
+                config.max_parked,
+            ),
             style: PlaylistStyle {
                 base,
                 part_hold_back: config.part_hold_back,
@@ -127,6 +131,8 @@ pub(super) struct Live {
     /// The same, by where they come from; nobody stays in it without one.
     by_client: RefCell<HashMap<Neighbourhood, u32>>,
     turning_away: Cell<u32>,
+    /// Of the parked requests, those that are more than their connection is promised.
+    extra_parked: Cell<u32>,
     stats: Arc<Mutex<Stats>>,
     report: Rc<dyn Fn(Report)>,
 }
@@ -168,6 +174,7 @@ impl Live {
             connections: watch::Sender::new(0),
             by_client: RefCell::default(),
             turning_away: Cell::new(0),
+            extra_parked: Cell::new(0),
             stats,
             report,
         }
@@ -265,8 +272,12 @@ impl Live {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decides a request, parking it as long as the decision is to wait.
-    pub(super) async fn settle(&self, request: &Request) -> Result<Reply, Refusal> {
+    /// Decides a request, parking it as long as the decision is to wait. `waiting` is of its connection.
+    pub(super) async fn settle(
+        &self,
+        request: &Request,
+        waiting: &Waiting,
+    ) -> Result<Reply, Refusal> {
         let mut arrived = Instant::now();
         let mut had_playlist = self.has_playlist();
         let mut changes = self.bell(request).changes.subscribe();
@@ -282,7 +293,9 @@ impl Live {
                 Decision::Reply(reply) => Ok(reply),
                 Decision::Refuse(refusal) => Err(refusal),
                 Decision::Wait { at_most } => {
-                    parked.get_or_insert_with(|| Parked::new(&self.stats));
+                    if parked.is_none() {
+                        parked = Some(self.park(waiting)?);
+                    }
                     let at_most = Duration::from_nanos(u64::try_from(at_most.0).unwrap_or(0));
                     let _ = timeout_at(arrived + at_most, changes.changed()).await;
                     continue;
@@ -293,6 +306,31 @@ impl Live {
             }
             return settled;
         }
+    }
+
+    /// Counts a request in that waits; refuses it if it is one too many.
+    fn park<'a>(&'a self, waiting: &'a Waiting) -> Result<Parked<'a>, Refusal> {
+        let mut stats = self.stats();
+        let extra = self.extra_parked.get();
+        let room = self
+            .limits
+            .check_parking(waiting.count.get(), extra, stats.clients.parked);
+        let is_extra = match room {
+            Ok(is_extra) => is_extra,
+            Err(limit) => {
+                stats.limits.count(limit);
+                return Err(limits::refusal(limit));
+            }
+        };
+        stats.clients.parked += 1;
+        waiting.count.set(waiting.count.get() + 1);
+        self.extra_parked.set(extra + u32::from(is_extra));
+        Ok(Parked {
+            live: self,
+            waiting,
+            is_extra,
+            is_settled: false,
+        })
     }
 
     /// What tells of the changes this request may wait for. Until the presentation is live any bell does.
@@ -365,6 +403,18 @@ impl Live {
             live: Rc::clone(self),
             client,
         })
+    }
+
+    /// Counts a limit that was gone over, if one was.
+    pub(super) fn count_over(&self, limit: Option<Limit>) {
+        if let Some(limit) = limit {
+            self.stats().limits.count(limit);
+        }
+    }
+
+    /// Counts how a connection ended, if it was over a limit.
+    pub(super) fn count_end(&self, end: Result<(), hyper::Error>) {
+        self.count_over(end.err().as_ref().and_then(limits::limit_of_end));
     }
 
     /// Counts in a connection that is only told to come back; `None` when there are `limit` of those already.
@@ -447,32 +497,32 @@ impl Drop for TurnedAway {
 
 /// A request that waits; counts itself out, also when its client goes away and its future is dropped.
 struct Parked<'a> {
-    stats: &'a Mutex<Stats>,
+    live: &'a Live,
+    waiting: &'a Waiting,
+    /// More than its connection is promised.
+    is_extra: bool,
     is_settled: bool,
 }
 
-impl<'a> Parked<'a> {
-    fn new(stats: &'a Mutex<Stats>) -> Self {
-        let parked = Self {
-            stats,
-            is_settled: false,
-        };
-        parked.lock().clients.parked += 1;
-        parked
-    }
-
+impl Parked<'_> {
     fn settle(mut self) {
         self.is_settled = true;
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Stats> {
-        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// How many requests of one connection wait.
+#[derive(Default)]
+pub(super) struct Waiting {
+    count: Cell<u32>,
 }
 
 impl Drop for Parked<'_> {
     fn drop(&mut self) {
-        let mut stats = self.lock();
+        let Self { live, waiting, .. } = self;
+        waiting.count.set(waiting.count.get() - 1);
+        live.extra_parked
+            .set(live.extra_parked.get() - u32::from(self.is_extra));
+        let mut stats = live.stats();
         stats.clients.parked -= 1;
         stats.clients.abandoned += u64::from(!self.is_settled);
     }

@@ -6,22 +6,24 @@
 use bytes::Bytes;
 
 use super::limits;
-use super::live::Live;
+use super::live::{Live, Waiting};
 use crate::delivery::stats::Limit;
 use crate::delivery::{Answer, Body, Content, Head, Refusal, Reply, Request};
 
 /// Which version of the playlist an answer holds, for `?wait=<ms>&version=<n>`.
 const PLAYLIST_VERSION: &str = "x-llhls-version";
 
-/// Answers a request, once there is an answer.
-pub(super) async fn answer(live: &Live, head: &Head<'_>) -> Answer {
+/// Answers a request, once there is an answer. `waiting` is of its connection.
+pub(super) async fn answer(live: &Live, head: &Head<'_>, waiting: &Waiting) -> Answer {
     let settled = match Request::parse(head.method, head.path, head.query, live.routes()) {
-        Ok(request) => live.settle(&request).await,
+        Ok(request) => live.settle(&request, waiting).await,
         Err(refusal) => Err(refusal),
     };
     match settled {
         Ok(reply) => self::reply(live, head, reply),
-        Err(refusal) if live.is_stopping() => refuse_and_close(live, head, &refusal),
+        Err(refusal) if live.is_stopping() || refusal.is_last => {
+            refuse_and_close(live, head, &refusal)
+        }
         Err(refusal) => refuse(live, head, &refusal),
     }
 }

@@ -57,6 +57,8 @@ pub struct ServerConfig {
     pub max_connections: Option<u32>,
     /// Connections served at once from one address; `None`: half of all, and no limit on loopback.
     pub max_connections_per_address: Option<u32>,
+    /// Requests that wait at once; `None`: eight for each connection there may be.
+    pub max_parked: Option<u32>,
     /// Complete segments a playlist lists.
     pub playlist_length: u32,
     /// Complete segments kept.

@@ -217,6 +217,7 @@ impl LlHlsSink {
             max_connections: Some(settings.max_connections).filter(|&most| most > 0),
             max_connections_per_address: Some(settings.max_connections_per_address)
                 .filter(|&most| most > 0),
+            max_parked: Some(settings.max_parked).filter(|&most| most > 0),
             playlist_length: settings.playlist_length,
             max_files: settings.max_files,
             part_hold_back: settings.part_hold_back,

@@ -43,6 +43,8 @@ pub(super) struct Settings {
     pub(super) max_connections: u32,
     /// 0: half of them, and no limit on loopback.
     pub(super) max_connections_per_address: u32,
+    /// 0: eight for each connection there may be.
+    pub(super) max_parked: u32,
     pub(super) post_part_messages: bool,
 }
 
@@ -64,6 +66,7 @@ impl Default for Settings {
             cors_origin: DEFAULT_CORS_ORIGIN.to_owned(),
             max_connections: 0,
             max_connections_per_address: 0,
+            max_parked: 0,
             post_part_messages: false,
         }
     }
@@ -143,6 +146,7 @@ impl Settings {
             "cors-origin" => self.cors_origin.to_value(),
             "max-connections" => self.max_connections.to_value(),
             "max-connections-per-address" => self.max_connections_per_address.to_value(),
+            "max-parked" => self.max_parked.to_value(),
             "post-part-messages" => self.post_part_messages.to_value(),
             _ => return None,
         })
@@ -171,6 +175,7 @@ impl Settings {
             "cors-origin" => self.cors_origin = text().unwrap_or_default(),
             "max-connections" => self.max_connections = number(),
             "max-connections-per-address" => self.max_connections_per_address = number(),
+            "max-parked" => self.max_parked = number(),
             "post-part-messages" => self.post_part_messages = claim(),
             _ => {}
         }
@@ -282,6 +287,11 @@ pub(super) fn properties() -> Vec<glib::ParamSpec> {
         glib::ParamSpecUInt::builder("max-connections-per-address")
             .nick("Maximum connections per address")
             .blurb("Number of connections served at a time from one client address (of IPv6, one /64 network); a proxy is one address; 0: half of max-connections, and no limit for this host itself; read when leaving NULL")
+            .default_value(0)
+            .build(),
+        glib::ParamSpecUInt::builder("max-parked")
+            .nick("Maximum parked requests")
+            .blurb("Number of requests that wait at a time for a part, all clients together; 0: eight for each of max-connections, so that every connection may always have four; read when leaving NULL")
             .default_value(0)
             .build(),
         glib::ParamSpecBoolean::builder("post-part-messages")

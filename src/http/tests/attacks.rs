@@ -176,3 +176,55 @@ fn over_the_cap_of_an_address_newcomers_from_there_are_turned_away() {
     site.until("there is room", |stats| stats.clients.connections == 1);
     assert_eq!(site.get("/live.m3u8").status, 200);
 }
+
+#[test]
+fn over_the_cap_of_the_parked_newcomers_come_back_later() {
+    let mut site = Site::live_with(ServerConfig {
+        max_parked: Some(2),
+        ..config()
+    });
+    let park = |site: &Site| {
+        let mut client = site.connect();
+        client.get("/live.m3u8?_HLS_msn=1&_HLS_part=1");
+        client
+    };
+    let mut viewers = [park(&site), park(&site)];
+    site.until_parked(2);
+    let answer = park(&site).answer();
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(answer.header("connection"), "close");
+    assert_eq!(answer.header("access-control-allow-origin"), "*");
+    assert_eq!(site.server().stats().limits.of(Limit::Parked), 1);
+    // What need not wait is nobody's burden.
+    assert_eq!(site.get("/live.m3u8").status, 200);
+    site.part();
+    for viewer in &mut viewers {
+        assert_eq!(viewer.answer().status, 200);
+    }
+    let mut later = site.connect();
+    later.get("/live.m3u8?_HLS_msn=1&_HLS_part=2");
+    site.until_parked(1);
+    site.part();
+    assert_eq!(later.answer().status, 200);
+}
+
+#[test]
+fn who_goes_over_a_limit_is_counted_by_kind() {
+    let site = Site::live();
+    let long = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(20_000));
+    let endless = format!("GET /{} HTTP/1.1\r\n", "x".repeat(100_000));
+    for (request, limit, count) in [
+        (long.as_str(), Limit::Head, 1),
+        (&endless, Limit::Head, 2),
+        (
+            "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n",
+            Limit::Body,
+            1,
+        ),
+    ] {
+        let mut client = site.connect();
+        let _ = client.stream.write_all(request.as_bytes());
+        site.until("it is counted", |stats| stats.limits.of(limit) == count);
+    }
+}

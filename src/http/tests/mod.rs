@@ -47,6 +47,7 @@ fn config() -> ServerConfig {
         cors_origin: "*".to_owned(),
         max_connections: Some(200),
         max_connections_per_address: None,
+        max_parked: None,
         playlist_length: 6,
         max_files: 20,
         part_hold_back: 3.0,
