@@ -174,6 +174,13 @@ impl MediaTime {
         )
     }
 
+    /// The span in whole units of `1/units_per_second` s, rounded down.
+    pub fn to_units_floor(self, units_per_second: u32) -> i64 {
+        let dividend = i128::from(self.ticks) * i128::from(units_per_second);
+        let floor = dividend.div_euclid(i128::from(self.timescale.0));
+        i64::try_from(floor).unwrap_or(i64::MAX)
+    }
+
     /// The span in whole units of `1/units_per_second` s, rounded up.
     pub fn to_units_ceil(self, units_per_second: u32) -> i64 {
         let dividend = i128::from(self.ticks) * i128::from(units_per_second);

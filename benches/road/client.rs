@@ -38,7 +38,7 @@ pub(crate) fn hint(port: &str, count: &str) -> Outcome<()> {
         let playlist = connection.text(PLAYLIST)?;
         let hint = playlist
             .lines()
-            .find(|line| line.starts_with("#EXT-X-PRELOAD-HINT:"))
+            .find(|line| line.starts_with("#EXT-X-PRELOAD-HINT:TYPE=PART"))
             .ok_or("the playlist has no hint")?;
         let uri = uri(hint)?;
         let asked = now();

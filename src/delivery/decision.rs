@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::directives::{Directives, Patience, PlaylistQuery};
 use super::request::{Page, Refusal, Request};
 use crate::origin::Origin;
-use crate::origin::media::{Constants, Msn, PartIndex, PartNumber, RenditionId, RenditionKind};
+use crate::origin::media::{Constants, Msn, PartIndex, RenditionId, RenditionKind};
 use crate::origin::name::MediaName;
 use crate::origin::rendition::Rendition;
 use crate::origin::window::LiveWindow;
@@ -303,9 +303,15 @@ fn decide_media(name: MediaName, rendition: &Rendition, waited: Nanos) -> Decisi
                 vec![init.bytes.clone()],
                 Caching::Immutable(INIT_CACHE_SECONDS),
             ),
-            None => Decision::Refuse(Refusal::not_found("no such init section, or no longer")),
+            None => hold_hinted(
+                window.coming_init() == Some(number),
+                "no such init section, or no longer, or not yet",
+                window,
+                waited,
+            ),
         },
         MediaName::Segment(msn) => match window.segment(msn) {
+            Some(segment) if segment.is_gap() => refuse_gap(),
             Some(segment) => reply_media(
                 segment
                     .parts
@@ -317,24 +323,43 @@ fn decide_media(name: MediaName, rendition: &Rendition, waited: Nanos) -> Decisi
             None => Decision::Refuse(Refusal::not_found("no such segment, or no longer")),
         },
         MediaName::Part(number) => match window.part(number) {
+            Some(part) if part.is_gap => refuse_gap(),
             Some(part) => reply_media(vec![part.bytes.clone()], media_caching(window)),
-            None => decide_missing_part(number, window, waited),
+            None => hold_hinted(
+                number == window.next_part(),
+                "no such part, or no longer, or not yet",
+                window,
+                waited,
+            ),
         },
     }
 }
 
-/// Rules MR-01, MR-07: the hinted part is held, no other is.
-fn decide_missing_part(number: PartNumber, window: &LiveWindow, waited: Nanos) -> Decision {
+/// What EXT-X-GAP and GAP=YES say already, to those who ask all the same, and to those who waited for a hinted part that
+/// turned out to be one (6.2.6).
+fn refuse_gap() -> Decision {
+    Decision::Refuse(Refusal::not_found(
+        "there is no media for this: the rendition has a gap here",
+    ))
+}
+
+/// Rules MR-01, MR-07: what is hinted is held until it comes or the stream is over, nothing else is.
+fn hold_hinted(
+    is_hinted: bool,
+    missing: &'static str,
+    window: &LiveWindow,
+    waited: Nanos,
+) -> Decision {
     match window.constants() {
-        Some(constants) if number == window.next_part() && !window.is_ended() => {
+        Some(constants) if is_hinted && !window.is_ended() => {
             wait_or(max_wait(constants), waited, || {
                 Decision::Refuse(Refusal::unavailable(
-                    "the part has not come within three target durations",
+                    "what was hinted has not come within three target durations",
                     RETRY_AFTER_SECONDS,
                 ))
             })
         }
-        _ => Decision::Refuse(Refusal::not_found("no such part, or no longer, or not yet")),
+        _ => Decision::Refuse(Refusal::not_found(missing)),
     }
 }
 
@@ -379,7 +404,8 @@ mod tests {
     use super::*;
     use crate::delivery::Routes;
     use crate::origin::fixture::{
-        AUDIO, CONSTANTS, Presentation, SETTINGS, Stream, VIDEO, part_bytes, renditions, run, ticks,
+        AUDIO, CONSTANTS, Presentation, SETTINGS, Stream, VIDEO, init, part_bytes, renditions, run,
+        ticks,
     };
     use crate::origin::media::Publication;
     use crate::origin::rendition::Renditions;
@@ -716,6 +742,84 @@ mod tests {
         };
         // MR-02.
         assert_eq!(reply.content, Content::Media(vec![part_bytes(201)]));
+    }
+
+    #[test]
+    fn what_is_missing_counts_as_listed_and_is_not_handed_out() {
+        let mut stream = Stream::with_segments(3);
+        stream.part();
+        let hint = "/run/part_00016.m4s";
+        let blocked = "/live.m3u8?_HLS_msn=3&_HLS_part=1";
+        check(&stream, &[(hint, "wait 3000"), (blocked, "wait 3000")]);
+        stream.gap(4 * 6000);
+        check(
+            &stream,
+            &[
+                (blocked, "playlist"),
+                ("/live.m3u8?_HLS_msn=3&_HLS_part=4", "playlist"),
+                ("/live.m3u8?_HLS_msn=3", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=3&_HLS_part=5", "wait 3000"),
+                // What was hinted is not to come.
+                (hint, "404"),
+                ("/run/part_00015.m4s", "<part 15>"),
+                ("/run/part_00019.m4s", "404"),
+                ("/run/part_00020.m4s", "wait 3000"),
+            ],
+        );
+        stream.end_segment();
+        stream.gap(30_000);
+        stream.end_segment();
+        check(
+            &stream,
+            &[
+                ("/live.m3u8?_HLS_msn=3", "playlist"),
+                ("/live.m3u8?_HLS_msn=4", "playlist"),
+                ("/live.m3u8?_HLS_msn=5&_HLS_part=0", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=7", "400"),
+                (
+                    "/run/segment_00002.m4s",
+                    "<part 10><part 11><part 12><part 13><part 14>",
+                ),
+                // Part of it is there, but not the whole that its name means.
+                ("/run/segment_00003.m4s", "404"),
+                ("/run/segment_00004.m4s", "404"),
+                ("/run/part_00024.m4s", "404"),
+            ],
+        );
+        let Decision::Refuse(refusal) = ask(&stream, "/run/segment_00004.m4s", Nanos(0)) else {
+            panic!("there is nothing to hand out");
+        };
+        assert!(refusal.reason.contains("gap"), "{}", refusal.reason);
+    }
+
+    #[test]
+    fn a_hinted_init_section_is_held_until_it_comes_is_withdrawn_or_all_is_over() {
+        let hint = "/run/init_1.mp4";
+        let announced = || {
+            let mut stream = Stream::with_segments(3);
+            check(&stream, &[(hint, "404")]);
+            stream.publish(Publication::ComingInit(RenditionId::MAIN));
+            check(&stream, &[(hint, "wait 3000"), ("/run/init_2.mp4", "404")]);
+            stream
+        };
+        let stream = announced();
+        assert_eq!(word(&ask(&stream, hint, Nanos::from_seconds(3))), "503");
+
+        let mut stream = announced();
+        stream.publish(init("<other>"));
+        check(&stream, &[(hint, "<other>"), ("/run/init_2.mp4", "404")]);
+
+        // The format is the old one after all: said in so many words, or by a part that needs no other.
+        let mut stream = announced();
+        stream.publish(init("<init>"));
+        check(&stream, &[(hint, "404")]);
+        let mut stream = announced();
+        stream.part();
+        check(&stream, &[(hint, "404")]);
+
+        let mut stream = announced();
+        stream.end();
+        check(&stream, &[(hint, "404")]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use quick_m3u8::date::{DateTime, DateTimeTimezoneOffset};
 use quick_m3u8::tag::hls::{
-    Discontinuity, DiscontinuitySequence, Endlist, M3u, Map, MediaSequence, Part as PartTag,
+    Discontinuity, DiscontinuitySequence, Endlist, Gap, M3u, Map, MediaSequence, Part as PartTag,
     PartInf, PreloadHint, PreloadHintType, ProgramDateTime, RenditionReport, ServerControl,
     Targetduration, Version,
 };
@@ -92,15 +92,12 @@ pub fn render(
     if window.is_ended() {
         lines.tag(Endlist);
     } else {
+        if let Some(init) = window.coming_init() {
+            lines.hint(PreloadHintType::Map, MediaName::Init(init));
+        }
         // Rules PL-28, PL-29: the running number is right whether or not the part opens a segment. Without a hint
         // hls.js asks in a loop.
-        let uri = lines.uri(MediaName::Part(window.next_part()));
-        lines.tag(
-            PreloadHint::builder()
-                .with_hint_type(PreloadHintType::Part)
-                .with_uri(uri)
-                .finish(),
-        );
+        lines.hint(PreloadHintType::Part, MediaName::Part(window.next_part()));
         write_reports(&mut lines, origin, id, routes);
     }
     Some(Bytes::from(lines.writer.into_inner()))
@@ -184,20 +181,29 @@ impl Lines<'_> {
                 let tag = PartTag::builder()
                     .with_uri(self.uri(MediaName::Part(part.number)))
                     .with_duration(seconds(duration));
-                self.tag(if part.is_independent {
-                    tag.with_independent().finish()
-                } else {
-                    tag.finish()
+                self.tag(match (part.is_gap, part.is_independent) {
+                    (true, _) => tag.with_gap().finish(),
+                    (false, true) => tag.with_independent().finish(),
+                    (false, false) => tag.finish(),
                 });
             }
         }
         if segment.completed.is_some() {
+            if segment.is_gap() {
+                self.tag(Gap);
+            }
             let uri = self.uri(MediaName::Segment(segment.msn));
             let duration = extinf(segment.duration);
             self.writer
                 .get_mut()
                 .extend_from_slice(format!("#EXTINF:{duration},\n{uri}\n").as_bytes());
         }
+    }
+
+    fn hint(&mut self, what: PreloadHintType, name: MediaName) {
+        let uri = self.uri(name);
+        let hint = PreloadHint::builder().with_hint_type(what).with_uri(uri);
+        self.tag(hint.finish());
     }
 
     fn uri(&self, name: MediaName) -> String {
@@ -471,6 +477,130 @@ run/segment_00000.m4s
 #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"run/part_00006.m4s\"
 "
         );
+    }
+
+    #[test]
+    fn a_hole_keeps_its_place() {
+        let mut stream = Stream::with_segments(1);
+        stream.parts(2);
+        stream.gap(3 * PART);
+        stream.end_segment();
+        stream.gap(2 * PART + 1000);
+        assert_eq!(
+            text(&stream, &STYLE),
+            "\
+#EXTM3U
+#EXT-X-VERSION:6
+#EXT-X-TARGETDURATION:1
+#EXT-X-SERVER-CONTROL:PART-HOLD-BACK=0.6,CAN-BLOCK-RELOAD=YES
+#EXT-X-PART-INF:PART-TARGET=0.2
+#EXT-X-MEDIA-SEQUENCE:0
+#EXT-X-MAP:URI=\"run/init.mp4\"
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:00.000Z
+#EXT-X-PART:URI=\"run/part_00000.m4s\",DURATION=0.2,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/part_00001.m4s\",DURATION=0.2
+#EXT-X-PART:URI=\"run/part_00002.m4s\",DURATION=0.2
+#EXT-X-PART:URI=\"run/part_00003.m4s\",DURATION=0.2
+#EXT-X-PART:URI=\"run/part_00004.m4s\",DURATION=0.2
+#EXTINF:1.00000,
+run/segment_00000.m4s
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:01.000Z
+#EXT-X-PART:URI=\"run/part_00005.m4s\",DURATION=0.2,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/part_00006.m4s\",DURATION=0.2
+#EXT-X-PART:URI=\"run/part_00007.m4s\",DURATION=0.2,GAP=YES
+#EXT-X-PART:URI=\"run/part_00008.m4s\",DURATION=0.2,GAP=YES
+#EXT-X-PART:URI=\"run/part_00009.m4s\",DURATION=0.2,GAP=YES
+#EXT-X-GAP
+#EXTINF:1.00000,
+run/segment_00001.m4s
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:02.000Z
+#EXT-X-PART:URI=\"run/part_00010.m4s\",DURATION=0.2,GAP=YES
+#EXT-X-PART:URI=\"run/part_00011.m4s\",DURATION=0.2,GAP=YES
+#EXT-X-PART:URI=\"run/part_00012.m4s\",DURATION=0.03333,GAP=YES
+#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"run/part_00013.m4s\"
+"
+        );
+        // When the parts of the older one are not listed any more.
+        stream.end_segment();
+        stream.segment(5);
+        stream.segment(5);
+        let later = text(&stream, &STYLE);
+        let older = "\
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:01.000Z
+#EXT-X-GAP
+#EXTINF:1.00000,
+run/segment_00001.m4s
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:02.000Z
+#EXT-X-PART:URI=\"run/part_00010.m4s\",DURATION=0.2,GAP=YES
+#EXT-X-PART:URI=\"run/part_00011.m4s\",DURATION=0.2,GAP=YES
+#EXT-X-PART:URI=\"run/part_00012.m4s\",DURATION=0.03333,GAP=YES
+#EXT-X-GAP
+#EXTINF:0.43333,
+run/segment_00002.m4s
+";
+        assert!(later.contains(older), "{later}");
+    }
+
+    #[test]
+    fn an_audio_that_fell_silent_beside_a_video() {
+        let mut presentation = Presentation::of_video_and_audio().with_segments(1);
+        presentation.segment(VIDEO);
+        presentation.gap(AUDIO, Nanos::from_millis(300));
+        assert_eq!(
+            text_of(&presentation, AUDIO),
+            "\
+#EXTM3U
+#EXT-X-VERSION:6
+#EXT-X-TARGETDURATION:1
+#EXT-X-SERVER-CONTROL:PART-HOLD-BACK=0.6,CAN-BLOCK-RELOAD=YES
+#EXT-X-PART-INF:PART-TARGET=0.192
+#EXT-X-MEDIA-SEQUENCE:0
+#EXT-X-MAP:URI=\"run/audio_init.mp4\"
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:00.000Z
+#EXT-X-PART:URI=\"run/audio_part_00000.m4s\",DURATION=0.192,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/audio_part_00001.m4s\",DURATION=0.192,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/audio_part_00002.m4s\",DURATION=0.192,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/audio_part_00003.m4s\",DURATION=0.192,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/audio_part_00004.m4s\",DURATION=0.192,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/audio_part_00005.m4s\",DURATION=0.04267,INDEPENDENT=YES
+#EXTINF:1.00267,
+run/audio_segment_00000.m4s
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:01.003Z
+#EXT-X-PART:URI=\"run/audio_part_00006.m4s\",DURATION=0.192,GAP=YES
+#EXT-X-PART:URI=\"run/audio_part_00007.m4s\",DURATION=0.108,GAP=YES
+#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"run/audio_part_00008.m4s\"
+#EXT-X-RENDITION-REPORT:URI=\"live_video.m3u8\",LAST-MSN=1,LAST-PART=4
+"
+        );
+        let video = text_of(&presentation, VIDEO);
+        let report = "#EXT-X-RENDITION-REPORT:URI=\"live_audio.m3u8\",LAST-MSN=1,LAST-PART=1\n";
+        assert!(video.ends_with(report), "{video}");
+    }
+
+    #[test]
+    fn the_next_init_section_is_hinted_while_the_next_part_needs_it() {
+        const MAP_HINT: &str = "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"run/init_1.mp4\"\n";
+        const PART_HINT: &str = "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"run/part_00005.m4s\"\n";
+        let mut stream = Stream::with_segments(1);
+        let plain = text(&stream, &STYLE);
+        assert!(
+            plain.ends_with(&format!("segment_00000.m4s\n{PART_HINT}")),
+            "{plain}"
+        );
+        stream.publish(Publication::ComingInit(RenditionId::MAIN));
+        let announced = text(&stream, &STYLE);
+        assert!(
+            announced.ends_with(&format!("segment_00000.m4s\n{MAP_HINT}{PART_HINT}")),
+            "nothing else is told of it: {announced}"
+        );
+        assert_eq!(announced.replace(MAP_HINT, ""), plain);
+        // It is there, and so is the need for it.
+        stream.publish(init("<other>"));
+        assert_eq!(text(&stream, &STYLE), announced);
+        stream.part();
+        let done = text(&stream, &STYLE);
+        assert!(!done.contains("TYPE=MAP"), "{done}");
+        assert!(done.contains("#EXT-X-MAP:URI=\"run/init_1.mp4\""), "{done}");
     }
 
     #[test]
@@ -786,25 +916,32 @@ run/segment_00000.m4s
         /// MR-06: whatever has been published, each URI a playlist names has an answer, and only the hint's is to wait.
         #[test]
         fn every_uri_named_is_answerable(
-            segments in prop::collection::vec((1..8_u64, any::<bool>(), any::<bool>()), 1..30),
+            segments in prop::collection::vec((0..8_u64, any::<bool>(), any::<bool>(), 0..3_i64), 1..30),
             open_parts in 0..5_u64,
+            is_init_coming: bool,
         ) {
             let mut stream = Stream::new(SETTINGS, CONSTANTS);
             let routes = routes();
             let mut formats = ["<a>", "<b>"].iter().cycle();
-            for (parts, is_discontinuity, is_new_format) in segments {
+            stream.segment(5);
+            for (parts, is_discontinuity, is_new_format, missing) in segments {
                 if is_discontinuity {
                     stream.discontinuity();
                 }
                 if is_new_format {
                     stream.publish(init(formats.next().unwrap()));
                 }
-                stream.segment(parts);
+                stream.parts(parts);
+                if missing > 0 || parts == 0 {
+                    stream.gap(missing * 7000 + 1);
+                }
+                stream.end_segment();
+            }
+            if is_init_coming {
+                stream.publish(Publication::ComingInit(RenditionId::MAIN));
             }
             stream.parts(open_parts);
-            for line in text(&stream, &STYLE).lines() {
-                check_answerable(line, &stream.origin, &routes)?;
-            }
+            check_answerable(&text(&stream, &STYLE), &stream.origin, &routes)?;
         }
 
         /// The same of several renditions, each at its own pace: of the multivariant playlist and whatever it leads to.
@@ -832,8 +969,15 @@ run/segment_00000.m4s
                         let init = video_init(formats.next().unwrap());
                         presentation.publish(Publication::Init(id, init));
                     }
-                    3..=5 => {
+                    3..=4 => {
                         presentation.segment(id);
+                    }
+                    5 => {
+                        presentation.gap(id, Nanos::from_millis(900));
+                        presentation.end_segment(id);
+                    }
+                    6 => {
+                        presentation.publish(Publication::ComingInit(id));
                     }
                     _ => {
                         presentation.part(id);
@@ -842,9 +986,8 @@ run/segment_00000.m4s
                 let Some(entry) = multivariant::render(&presentation.origin, &routes) else {
                     continue;
                 };
-                for line in str::from_utf8(&entry).unwrap().lines() {
-                    check_answerable(line, &presentation.origin, &routes)?;
-                }
+                let entry = str::from_utf8(&entry).unwrap();
+                check_answerable(entry, &presentation.origin, &routes)?;
                 let texts: Vec<(RenditionId, String)> = presentation
                     .origin
                     .renditions()
@@ -852,9 +995,7 @@ run/segment_00000.m4s
                     .map(|(id, _)| (id, text_of(&presentation, id)))
                     .collect();
                 for (id, text) in &texts {
-                    for line in text.lines() {
-                        check_answerable(line, &presentation.origin, &routes)?;
-                    }
+                    check_answerable(text, &presentation.origin, &routes)?;
                     check_reports(*id, &texts, &routes)?;
                     let number = |tag: &str| {
                         let line = text.lines().find_map(|line| line.strip_prefix(tag));
@@ -871,7 +1012,26 @@ run/segment_00000.m4s
         }
     }
 
-    fn check_answerable(line: &str, origin: &Origin, routes: &Routes) -> Result<(), TestCaseError> {
+    fn check_answerable(text: &str, origin: &Origin, routes: &Routes) -> Result<(), TestCaseError> {
+        let mut is_gap = false;
+        for line in text.lines() {
+            is_gap |= line == "#EXT-X-GAP";
+            let is_missing = if line.starts_with('#') {
+                line.ends_with("GAP=YES")
+            } else {
+                std::mem::take(&mut is_gap)
+            };
+            check_line(line, is_missing, origin, routes)?;
+        }
+        Ok(())
+    }
+
+    fn check_line(
+        line: &str,
+        is_missing: bool,
+        origin: &Origin,
+        routes: &Routes,
+    ) -> Result<(), TestCaseError> {
         let uri = match line.split_once("URI=\"") {
             Some((_, rest)) => rest.split('"').next().unwrap(),
             None if line.starts_with('#') => return Ok(()),
@@ -881,9 +1041,12 @@ run/segment_00000.m4s
         let decision = decide(&request, origin, Nanos(0));
         let is_as_promised = match &decision {
             Decision::Wait { .. } => line.starts_with("#EXT-X-PRELOAD-HINT"),
+            Decision::Refuse(refusal) if is_missing => refusal.status == 404,
+            Decision::Reply(_) if is_missing => false,
             Decision::Reply(reply) => match &reply.content {
+                // An init section may be there before the part that needs it.
                 Content::Media(chunks) => {
-                    !chunks.is_empty() && !line.starts_with("#EXT-X-PRELOAD-HINT")
+                    !chunks.is_empty() && !line.starts_with("#EXT-X-PRELOAD-HINT:TYPE=PART")
                 }
                 Content::Playlist(id) => render(origin, *id, routes, &STYLE).is_some(),
                 _ => false,

@@ -21,12 +21,14 @@ pub fn render(origin: &Origin, max_files: usize, now: UnixTime) -> String {
         let kept = window.kept();
         let skipped = kept.len().saturating_sub(max_files);
         for segment in kept.skip(skipped).chain(window.open()) {
-            if let Some(completed) = segment.completed {
+            if let Some(completed) = segment.completed
+                && !segment.is_gap()
+            {
                 let name = window.names().write(MediaName::Segment(segment.msn));
                 captured.insert(name.clone(), Value::from(segment.captured().0));
                 segments.insert(name, Value::from(completed.0));
             }
-            for part in &segment.parts {
+            for part in segment.parts.iter().filter(|part| !part.is_gap) {
                 let name = window.names().write(MediaName::Part(part.number));
                 captured.insert(name.clone(), Value::from(part.captured.0));
                 parts.insert(name, Value::from(part.published.0));
@@ -94,6 +96,20 @@ mod tests {
         assert!(document["captured"]["audio_part_00011.m4s"].is_i64());
         let version = presentation.window(VIDEO).version();
         assert_eq!(document["version"], version.0);
+    }
+
+    #[test]
+    fn what_is_missing_never_came_to_be() {
+        let mut stream = Stream::with_segments(1);
+        stream.part();
+        stream.gap(6000);
+        stream.end_segment();
+        let text = render(&stream.origin, 5, START);
+        let document: Value = serde_json::from_str(&text).unwrap();
+        assert!(document["parts"]["part_00005.m4s"].is_i64(), "{text}");
+        for name in ["part_00006.m4s", "segment_00001.m4s"] {
+            assert!(!text.contains(name), "{text}");
+        }
     }
 
     #[test]

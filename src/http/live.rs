@@ -192,7 +192,9 @@ impl Live {
         let concerned = match &publication {
             Publication::Start(id, _)
             | Publication::Init(id, _)
+            | Publication::ComingInit(id)
             | Publication::Part(id, _)
+            | Publication::Gap(id, _)
             | Publication::SegmentEnd(id, _)
             | Publication::Absent(id)
             | Publication::EndOfRendition(id) => Some(*id),
@@ -445,6 +447,7 @@ fn count(stats: &mut Stats, event: &Event, handover: Nanos) {
         Event::Violation { .. } => stats.violations += 1,
         Event::InitPublished { .. }
         | Event::SegmentPublished { .. }
+        | Event::Gap { .. }
         | Event::Discontinuity { .. }
         | Event::PlaylistStarted { .. }
         | Event::RenditionEnded { .. }

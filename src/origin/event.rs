@@ -77,6 +77,21 @@ pub enum Event {
         /// How many parts it has.
         parts: usize,
     },
+    /// A segment is complete that lacks media, and so cannot be fetched.
+    Gap {
+        /// Name of the rendition.
+        rendition: String,
+        /// Bare file name.
+        name: String,
+        /// Its number.
+        msn: Msn,
+        /// Sum of its parts' durations, missing ones included.
+        duration: MediaTime,
+        /// What of that is missing.
+        missing: MediaTime,
+        /// PROGRAM-DATE-TIME of its beginning.
+        program_date_time: UnixTime,
+    },
     /// The media playlist of a rendition can be read; its constants are fixed from here on.
     PlaylistStarted {
         /// Name of the rendition.
@@ -109,7 +124,11 @@ pub enum Violation {
     TimescaleInsideSegment,
     /// A discontinuity within a segment, which no tag can say; the part is published without it.
     DiscontinuityInsideSegment,
-    /// An init section while a segment is open: its MAP would come after parts (rule PL-20); ignored.
+    /// A gap before the first segment is complete, when there is no PART-TARGET to divide it by; ignored. A rendition that
+    /// is late begins with a later number.
+    GapBeforeFirstSegment,
+    /// An init section, or word that one comes, while a segment is open: its MAP would come after parts (rule PL-20);
+    /// ignored.
     InitInsideSegment,
     /// A segment end without a part since the last one; ignored.
     EmptySegment,
@@ -145,6 +164,9 @@ impl fmt::Display for Violation {
             }
             Self::DiscontinuityInsideSegment => {
                 f.write_str("a discontinuity inside a segment was not signalled")
+            }
+            Self::GapBeforeFirstSegment => {
+                f.write_str("a gap before the first segment was complete was dropped")
             }
             Self::InitInsideSegment => {
                 f.write_str("an init section came inside a segment and was dropped")

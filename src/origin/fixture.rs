@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::Origin;
 use super::event::Event;
 use super::media::{
-    Constants, InitSection, NewPart, Publication, RenditionId, RenditionKind, RenditionSettings,
-    RunId,
+    Constants, InitSection, NewGap, NewPart, Publication, RenditionId, RenditionKind,
+    RenditionSettings, RunId,
 };
 use super::rendition::Renditions;
 use super::window::{LiveWindow, WindowSettings};
@@ -151,6 +151,18 @@ impl Track {
         Publication::Part(self.id, part)
     }
 
+    /// A span without media.
+    pub(crate) fn next_gap(&mut self, duration: MediaTime) -> Publication {
+        let gap = NewGap {
+            duration,
+            program_date_time: START + self.position,
+            is_discontinuity: std::mem::take(&mut self.is_discontinuity),
+        };
+        self.position = self.position + duration.nanos();
+        self.opens_segment = false;
+        Publication::Gap(self.id, gap)
+    }
+
     pub(crate) fn segment_end(&mut self) -> Publication {
         let constants = (!self.has_constants).then_some(self.constants);
         self.has_constants = true;
@@ -225,6 +237,11 @@ impl Stream {
     pub(crate) fn part_of(&mut self, length: i64) -> Vec<Event> {
         let part = self.track.next_part(ticks(length));
         self.publish(part)
+    }
+
+    pub(crate) fn gap(&mut self, length: i64) -> Vec<Event> {
+        let gap = self.track.next_gap(ticks(length));
+        self.publish(gap)
     }
 
     pub(crate) fn parts(&mut self, count: u64) {
@@ -311,6 +328,16 @@ impl Presentation {
     pub(crate) fn part_of(&mut self, id: RenditionId, duration: MediaTime) -> Vec<Event> {
         let part = self.track(id).next_part(duration);
         self.publish(part)
+    }
+
+    pub(crate) fn gap(&mut self, id: RenditionId, span: Nanos) -> Vec<Event> {
+        let track = self.track(id);
+        let timescale = track.constants.part_target.timescale;
+        let gap = track.next_gap(MediaTime {
+            ticks: timescale.ticks(span),
+            timescale,
+        });
+        self.publish(gap)
     }
 
     pub(crate) fn end_segment(&mut self, id: RenditionId) -> Vec<Event> {

@@ -113,8 +113,17 @@ pub enum Publication {
     /// The initialization section of the parts that follow. One that differs from the last makes the next segment a
     /// discontinuity, which the sink has to mark in the other renditions (rule MV-11).
     Init(RenditionId, InitSection),
+    /// The next part of this rendition, which opens a segment, needs another init section than the part before it. Only
+    /// between a segment's end and that part; it is hinted until the init section comes, and withdrawn when a part comes
+    /// without one (6.2.6). It does not stand in for the mark of a discontinuity.
+    ComingInit(RenditionId),
     /// A part is complete.
     Part(RenditionId, NewPart),
+    /// This rendition has no media for a span, which follows its last part or opens a segment (6.2.1).
+    ///
+    /// A hole over several segments takes one of these for each, and the end of each segment, so that numbers and
+    /// durations go on as in the other renditions.
+    Gap(RenditionId, NewGap),
     /// The segment of the last part is complete; the next part opens a new one.
     ///
     /// The constants come with the first segment and never again: they are fixed from then on (rules PL-09, PL-17).
@@ -187,4 +196,15 @@ impl fmt::Debug for NewPart {
             .field("is_discontinuity", &self.is_discontinuity)
             .finish()
     }
+}
+
+/// A span without media. The origin lists it as parts that are not there, as many as it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewGap {
+    /// From the end of the last part to the next one, or to the end of the segment.
+    pub duration: MediaTime,
+    /// PROGRAM-DATE-TIME of its beginning; what the segment carries which it opens.
+    pub program_date_time: UnixTime,
+    /// As in [`NewPart::is_discontinuity`]: others may have one where this rendition has nothing.
+    pub is_discontinuity: bool,
 }

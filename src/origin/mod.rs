@@ -80,6 +80,12 @@ impl Origin {
             Publication::Init(id, init) => self.apply(id, &mut events, |rendition, events| {
                 rendition.window.publish_init(init, events)
             }),
+            Publication::ComingInit(id) => self.apply(id, &mut events, |rendition, _| {
+                rendition.window.announce_init()
+            }),
+            Publication::Gap(id, gap) => self.apply(id, &mut events, |rendition, events| {
+                rendition.window.publish_gap(gap, now, events)
+            }),
             Publication::Part(id, part) => {
                 self.align(id);
                 self.apply(id, &mut events, |rendition, events| {

@@ -338,6 +338,8 @@ proptest! {
                 1 => track.segment_end(),
                 2 => Publication::Absent(id),
                 3 if place == 2 => Publication::EndOfRendition(AUDIO),
+                4 if place == 2 => Publication::ComingInit(VIDEO),
+                4 => track.next_gap(audio_ticks(20 * AUDIO_FRAME)),
                 3 => Publication::Start(id, Msn(5)),
                 _ => track.next_part(audio_ticks(9 * AUDIO_FRAME)),
             };

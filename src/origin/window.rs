@@ -3,7 +3,10 @@
 //!
 //! Belongs here: numbering, the order of publications, removal from the playlist and from memory.
 //! Does not: the text of a playlist (`delivery/playlist`), when a blocked request may go (`delivery`).
+//! Spans without media are in `window/gap`.
 //! Called by [`super::Origin`], which owns one for each rendition and says when its playlist may be shown.
+
+mod gap;
 
 use std::collections::VecDeque;
 
@@ -49,12 +52,14 @@ pub struct Version(pub u64);
 pub struct Part {
     /// Its running number, and so its name.
     pub number: PartNumber,
-    /// `moof` and `mdat`.
+    /// `moof` and `mdat`; nothing when it is a gap.
     pub bytes: Bytes,
     /// Sum of its samples' durations.
     pub duration: MediaTime,
     /// Whether it holds an independent frame.
     pub is_independent: bool,
+    /// Whether there is no media for it, and only its name and its duration (4.4.4.9, GAP).
+    pub is_gap: bool,
     /// When its first sample was captured.
     pub captured: UnixTime,
     /// When it could first be fetched.
@@ -86,6 +91,11 @@ impl Segment {
         self.parts.iter().map(|part| part.bytes.len()).sum()
     }
 
+    /// Whether any of its media is missing, so that it cannot be fetched as a whole (4.4.4.7).
+    pub fn is_gap(&self) -> bool {
+        self.parts.iter().any(|part| part.is_gap)
+    }
+
     /// When its first sample was captured.
     pub fn captured(&self) -> UnixTime {
         self.parts
@@ -104,6 +114,8 @@ pub struct LiveWindow {
     /// Oldest first; the last one is what the next segment needs.
     inits: VecDeque<(InitNumber, InitSection)>,
     next_init: InitNumber,
+    /// The sink said that the next part needs an init section that has not come yet.
+    awaits_init: bool,
     /// Complete segments in memory, oldest first; the listed ones are at the back.
     segments: VecDeque<Segment>,
     /// The segment parts are appended to; `None` between a segment's end and the next part.
@@ -151,6 +163,7 @@ impl LiveWindow {
             },
             inits: VecDeque::new(),
             next_init: InitNumber(0),
+            awaits_init: false,
             segments: VecDeque::new(),
             open: None,
             first_msn: Msn(0),
@@ -257,6 +270,17 @@ impl LiveWindow {
         }
     }
 
+    /// The next part needs an init section that is yet to come.
+    pub(super) fn announce_init(&mut self) -> Result<(), Violation> {
+        self.check_going_on()?;
+        if self.open.is_some() {
+            return Err(Violation::InitInsideSegment);
+        }
+        self.awaits_init = true;
+        self.bump();
+        Ok(())
+    }
+
     pub(super) fn publish_init(
         &mut self,
         init: InitSection,
@@ -265,6 +289,9 @@ impl LiveWindow {
         self.check_going_on()?;
         if self.open.is_some() {
             return Err(Violation::InitInsideSegment);
+        }
+        if std::mem::take(&mut self.awaits_init) {
+            self.bump();
         }
         // The same boxes again need no second name: players would fetch and re-open for nothing.
         if matches!(self.inits.back(), Some((_, current)) if current.bytes == init.bytes) {
@@ -296,14 +323,7 @@ impl LiveWindow {
         if part.duration.ticks <= 0 {
             return Err(Violation::PartWithoutDuration);
         }
-        if let Some(open) = &self.open {
-            if open.duration.timescale != part.duration.timescale {
-                return Err(Violation::TimescaleInsideSegment);
-            }
-            if part.is_discontinuity {
-                self.tell(Violation::DiscontinuityInsideSegment, events);
-            }
-        }
+        self.check_continues(part.duration, part.is_discontinuity, events)?;
         let number = self.next_part;
         if let Some(constants) = &self.constants
             && part.duration.nanos() > constants.part_target.nanos()
@@ -311,33 +331,11 @@ impl LiveWindow {
             self.tell(Violation::PartLongerThanTarget(number), events);
         }
 
-        let open = match &mut self.open {
+        let mut open = match self.open.take() {
             Some(open) => open,
-            none => {
-                // A new format is a discontinuity whether the sink says so or not (4.4.4.3), except before anything
-                // at all was listed.
-                let is_new_format = self.segments.back().is_some_and(|last| last.init != init);
-                let msn = self.next_msn;
-                let is_joint = std::mem::take(&mut self.joins_at_discontinuity);
-                let is_discontinuity =
-                    (part.is_discontinuity || is_new_format || is_joint) && msn != Msn(0);
-                if is_discontinuity {
-                    events.push(Event::Discontinuity {
-                        rendition: self.rendition.clone(),
-                        segment: self.names.write(MediaName::Segment(msn)),
-                        msn,
-                        program_date_time: part.program_date_time,
-                    });
-                }
-                none.insert(Segment {
-                    msn,
-                    parts: Vec::new(),
-                    init,
-                    is_discontinuity,
-                    program_date_time: part.program_date_time,
-                    duration: MediaTime::zero(part.duration.timescale),
-                    completed: None,
-                })
+            None => {
+                let (date, is_discontinuity) = (part.program_date_time, part.is_discontinuity);
+                self.open_segment(init, part.duration, date, is_discontinuity, events)
             }
         };
         events.push(Event::PartPublished {
@@ -357,12 +355,67 @@ impl LiveWindow {
             bytes: part.bytes,
             duration: part.duration,
             is_independent: part.is_independent,
+            is_gap: false,
             captured: part.captured,
             published: now,
         });
+        self.open = Some(open);
         self.next_part.0 += 1;
         self.bump();
         Ok(())
+    }
+
+    /// Whether something of this duration may follow what the open segment, if there is one, already has.
+    fn check_continues(
+        &self,
+        duration: MediaTime,
+        is_discontinuity: bool,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Violation> {
+        if let Some(open) = &self.open {
+            if open.duration.timescale != duration.timescale {
+                return Err(Violation::TimescaleInsideSegment);
+            }
+            if is_discontinuity {
+                self.tell(Violation::DiscontinuityInsideSegment, events);
+            }
+        }
+        Ok(())
+    }
+
+    /// The next segment, yet without parts; the first one lasts `duration`.
+    fn open_segment(
+        &mut self,
+        init: InitNumber,
+        duration: MediaTime,
+        program_date_time: UnixTime,
+        is_discontinuity: bool,
+        events: &mut Vec<Event>,
+    ) -> Segment {
+        self.awaits_init = false;
+        // A new format is a discontinuity whether the sink says so or not (4.4.4.3), except before anything at all was
+        // listed.
+        let is_new_format = self.segments.back().is_some_and(|last| last.init != init);
+        let msn = self.next_msn;
+        let is_joint = std::mem::take(&mut self.joins_at_discontinuity);
+        let is_discontinuity = (is_discontinuity || is_new_format || is_joint) && msn != Msn(0);
+        if is_discontinuity {
+            events.push(Event::Discontinuity {
+                rendition: self.rendition.clone(),
+                segment: self.names.write(MediaName::Segment(msn)),
+                msn,
+                program_date_time,
+            });
+        }
+        Segment {
+            msn,
+            parts: Vec::new(),
+            init,
+            is_discontinuity,
+            program_date_time,
+            duration: MediaTime::zero(duration.timescale),
+            completed: None,
+        }
     }
 
     pub(super) fn end_segment(
@@ -380,9 +433,44 @@ impl LiveWindow {
         if let Some(constants) = constants {
             self.fix_constants(constants, segment.msn, events);
         }
-        events.push(Event::SegmentPublished {
-            rendition: self.rendition.clone(),
-            name: self.names.write(MediaName::Segment(segment.msn)),
+        events.push(self.completed(&segment, now));
+        if let Some(constants) = &self.constants
+            && segment.duration.to_units_nearest(1) > i64::from(constants.target_duration)
+        {
+            self.tell(Violation::SegmentLongerThanTarget(segment.msn), events);
+        }
+        let has_media = segment.media_duration() > Nanos(0);
+        self.segments.push_back(segment);
+        if has_media {
+            let newest_first = self.segments.iter().rev().map(|segment| Weight {
+                bytes: segment.size() as u64,
+                duration: segment.media_duration(),
+            });
+            self.bandwidth.record(newest_first, self.target_duration());
+        }
+        self.unlist();
+        self.evict();
+        self.bump();
+        Ok(())
+    }
+
+    /// What is told of a complete segment.
+    fn completed(&self, segment: &Segment, now: UnixTime) -> Event {
+        let rendition = self.rendition.clone();
+        let name = self.names.write(MediaName::Segment(segment.msn));
+        if segment.is_gap() {
+            return Event::Gap {
+                rendition,
+                name,
+                msn: segment.msn,
+                duration: segment.duration,
+                missing: segment.missing_duration(),
+                program_date_time: segment.program_date_time,
+            };
+        }
+        Event::SegmentPublished {
+            rendition,
+            name,
             msn: segment.msn,
             size: segment.size(),
             duration: segment.duration,
@@ -390,22 +478,7 @@ impl LiveWindow {
             captured: segment.captured(),
             published: now,
             parts: segment.parts.len(),
-        });
-        if let Some(constants) = &self.constants
-            && segment.duration.to_units_nearest(1) > i64::from(constants.target_duration)
-        {
-            self.tell(Violation::SegmentLongerThanTarget(segment.msn), events);
         }
-        self.segments.push_back(segment);
-        let newest_first = self.segments.iter().rev().map(|segment| Weight {
-            bytes: segment.size() as u64,
-            duration: segment.duration.nanos(),
-        });
-        self.bandwidth.record(newest_first, self.target_duration());
-        self.unlist();
-        self.evict();
-        self.bump();
-        Ok(())
     }
 
     fn fix_constants(&mut self, constants: Constants, msn: Msn, events: &mut Vec<Event>) {
@@ -648,6 +721,19 @@ impl LiveWindow {
     /// The number of the part that comes next, which the playlist hints at.
     pub fn next_part(&self) -> PartNumber {
         self.next_part
+    }
+
+    /// The init section the next part needs, when it is known to be another one than that of the part before it.
+    pub fn coming_init(&self) -> Option<InitNumber> {
+        if self.is_ended || self.open.is_some() {
+            return None;
+        }
+        if self.awaits_init {
+            return Some(self.next_init);
+        }
+        let (newest, _) = self.inits.back()?;
+        let before = self.segments.back()?.init;
+        (*newest != before).then_some(*newest)
     }
 
     /// The init section the newest segment, or else the next one, needs.
@@ -906,6 +992,7 @@ mod tests {
             (stray(ticks(-1), false), Violation::PartWithoutDuration),
             (stray(other_ticks, false), Violation::TimescaleInsideSegment),
             (init("<other>"), Violation::InitInsideSegment),
+            (Publication::ComingInit(MAIN), Violation::InitInsideSegment),
         ] {
             assert_eq!(violations(&stream.publish(publication)), [expected]);
         }

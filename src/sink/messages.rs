@@ -61,6 +61,21 @@ pub(super) fn structure(event: &Event, with_parts: bool) -> Option<gst::Structur
             .field("published", unix(*published))
             .field("parts", *parts as u64)
             .build(),
+        Event::Gap {
+            rendition,
+            name,
+            msn,
+            duration,
+            missing,
+            program_date_time,
+        } => gst::Structure::builder("llhls-gap")
+            .field("rendition", rendition)
+            .field("name", name)
+            .field("msn", msn.0)
+            .field("duration", nanos(duration.nanos()))
+            .field("missing", nanos(missing.nanos()))
+            .field("program-date-time", unix(*program_date_time))
+            .build(),
         Event::Discontinuity {
             rendition,
             segment,

@@ -20,6 +20,8 @@ pub struct Playlist {
     /// The segment that is still growing.
     pub open: Option<Segment>,
     pub hint: Option<String>,
+    /// PRELOAD-HINT of an init section.
+    pub map_hint: Option<String>,
     /// RENDITION-REPORTs: URI, LAST-MSN, LAST-PART.
     pub reports: Vec<(String, u64, Option<u64>)>,
     pub is_ended: bool,
@@ -37,6 +39,8 @@ pub struct Segment {
     /// PROGRAM-DATE-TIME.
     pub date: Nanos,
     pub is_discontinuity: bool,
+    /// EXT-X-GAP.
+    pub is_gap: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +48,8 @@ pub struct Part {
     pub uri: String,
     pub duration: Nanos,
     pub is_independent: bool,
+    /// GAP=YES.
+    pub is_gap: bool,
 }
 
 impl Part {
@@ -80,8 +86,15 @@ impl Playlist {
     pub fn uris(&self) -> Vec<&str> {
         let mut uris: Vec<&str> = self
             .all_segments()
-            .flat_map(|segment| [segment.map.as_str(), segment.uri.as_str()])
-            .chain(self.parts().map(|part| part.uri.as_str()))
+            .flat_map(|segment| {
+                let uri = if segment.is_gap { "" } else { &segment.uri };
+                [segment.map.as_str(), uri]
+            })
+            .chain(
+                self.parts()
+                    .filter(|part| !part.is_gap)
+                    .map(|part| part.uri.as_str()),
+            )
             .filter(|uri| !uri.is_empty())
             .collect();
         uris.sort_unstable();
@@ -168,9 +181,6 @@ impl Playlist {
             self.text
         );
         for segment in self.all_segments() {
-            let Some((_last, others)) = segment.parts.split_last() else {
-                continue;
-            };
             for part in &segment.parts {
                 assert!(
                     part.duration <= self.part_target,
@@ -179,15 +189,21 @@ impl Playlist {
                     self.text
                 );
             }
-            for part in others {
+            for pair in segment.parts.windows(2) {
+                let part = &pair[0];
                 assert!(
-                    part.is_independent || part.duration * 100 >= self.part_target * 85,
+                    part.is_independent
+                        || part.is_gap
+                        || pair[1].is_gap
+                        || part.duration * 100 >= self.part_target * 85,
                     "PL-16: {} in {}",
                     part.uri,
                     self.text
                 );
             }
-            if !segment.uri.is_empty() {
+            let lacks_media = segment.parts.iter().any(|part| part.is_gap);
+            if !segment.uri.is_empty() && !segment.parts.is_empty() {
+                assert_eq!(segment.is_gap, lacks_media, "4.4.4.7: {}", self.text);
                 let sum: Nanos = segment.parts.iter().map(|part| part.duration).sum();
                 // Each printed number is off by half a digit at most.
                 let slack = 5_000 * (segment.parts.len() as i64 + 1);
@@ -198,6 +214,15 @@ impl Playlist {
                     self.text
                 );
             }
+        }
+        if let Some(hint) = &self.map_hint {
+            let is_in_force = |segment: &Segment| segment.map == *hint;
+            assert!(
+                !self.all_segments().any(is_in_force),
+                "PL-43: {}",
+                self.text
+            );
+            assert!(!self.is_ended, "PL-42: {}", self.text);
         }
         match &self.hint {
             None => assert!(self.is_ended, "PL-28: {}", self.text),
@@ -240,6 +265,8 @@ struct Reader {
     once: HashMap<String, String>,
     segments: Vec<Segment>,
     hints: Vec<String>,
+    map_hints: Vec<String>,
+    is_gap: bool,
     reports: Vec<(String, u64, Option<u64>)>,
     map: String,
     date: Option<Nanos>,
@@ -306,8 +333,10 @@ impl Reader {
                     uri: attributes["URI"].clone(),
                     duration: decimal(&attributes["DURATION"]),
                     is_independent: attributes.get("INDEPENDENT").is_some_and(|is| is == "YES"),
+                    is_gap: attributes.get("GAP").is_some_and(|is| is == "YES"),
                 });
             }
+            "EXT-X-GAP" => self.is_gap = true,
             "EXTINF" => {
                 let (duration, title) = value.split_once(',').expect("PL-03: EXTINF has a comma");
                 assert_eq!(title, "");
@@ -315,8 +344,12 @@ impl Reader {
             }
             "EXT-X-PRELOAD-HINT" => {
                 let attributes = attributes(value);
-                assert_eq!(attributes["TYPE"], "PART");
-                self.hints.push(attributes["URI"].clone());
+                let hints = match attributes["TYPE"].as_str() {
+                    "PART" => &mut self.hints,
+                    "MAP" => &mut self.map_hints,
+                    other => panic!("a hint of {other} in {text}"),
+                };
+                hints.push(attributes["URI"].clone());
             }
             "EXT-X-RENDITION-REPORT" => {
                 let attributes = attributes(value);
@@ -354,6 +387,7 @@ impl Reader {
             map: self.map.clone(),
             date: self.date.take().expect("PL-31: a date for each segment"),
             is_discontinuity: std::mem::take(&mut self.is_discontinuity),
+            is_gap: std::mem::take(&mut self.is_gap),
         }
     }
 
@@ -361,6 +395,7 @@ impl Reader {
         let open = (!self.parts.is_empty()).then(|| self.take_segment("", 0, text));
         assert_eq!(self.date, None, "PL-20: a date without a part: {text}");
         assert!(self.hints.len() <= 1, "PL-28: {text}");
+        assert!(self.map_hints.len() <= 1, "PL-28: {text}");
         assert_eq!(self.once["EXT-X-VERSION"], "6", "PL-05, PL-06");
         let control = attributes(&self.once["EXT-X-SERVER-CONTROL"]);
         assert_eq!(control["CAN-BLOCK-RELOAD"], "YES", "LL-01");
@@ -378,6 +413,7 @@ impl Reader {
             segments: self.segments,
             open,
             hint: self.hints.pop(),
+            map_hint: self.map_hints.pop(),
             reports: self.reports,
         }
     }

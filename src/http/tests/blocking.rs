@@ -24,6 +24,39 @@ fn a_blocked_reload_and_a_hint_wake_with_the_part() {
 }
 
 #[test]
+fn a_hinted_init_section_comes_with_its_boxes_and_a_hinted_part_may_turn_out_missing() {
+    let mut site = Site::live();
+    let mut part = site.connect();
+    part.get("/run/part_00006.m4s");
+    site.until_parked(1);
+    let gap = NewGap {
+        duration: ticks(6000),
+        program_date_time: START,
+        is_discontinuity: false,
+    };
+    site.server().publish(Publication::Gap(VIDEO, gap));
+    let missing = part.answer();
+    assert_eq!(missing.status, 404);
+    assert!(missing.text().contains("gap"), "{}", missing.text());
+
+    site.server().publish(Publication::SegmentEnd(VIDEO, None));
+    site.server().publish(Publication::ComingInit(VIDEO));
+    let mut hinted = site.connect();
+    hinted.get("/run/init_1.mp4");
+    site.until_parked(1);
+    let announced = site.get("/live.m3u8");
+    assert!(
+        announced.text().contains("TYPE=MAP,URI=\"run/init_1.mp4\""),
+        "{}",
+        announced.text()
+    );
+    site.server().publish(init("<other>"));
+    assert_eq!(hinted.answer().text(), "<other>");
+    site.part();
+    assert_eq!(site.server().stats().violations, 0);
+}
+
+#[test]
 fn the_first_playlist_is_waited_for() {
     let mut site = Site::new(config());
     let mut client = site.connect();

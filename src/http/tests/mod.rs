@@ -25,7 +25,7 @@ use crate::origin::fixture::{
     AUDIO, AUDIO_CONSTANTS, CONSTANTS, START, Track, VIDEO, audio, audio_init, init, part_bytes,
     run, ticks, video,
 };
-use crate::origin::media::{NewPart, Publication};
+use crate::origin::media::{NewGap, NewPart, Publication};
 
 /// Far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
