@@ -8,11 +8,12 @@ readonly GST_MIN=1.22
 
 usage() {
     cat <<'HELP'
-usage: ./setup.sh [--tests] [--players]
+usage: ./setup.sh [--tests] [--players] [--bench]
 
   (no option)  what building the plugin and `make demo` need
-  --tests      also what `make test` needs: ffmpeg, Chromium, meson, pip
+  --tests      also what `make test` needs: ffmpeg, Chromium, meson, pip, Varnish, hitch
   --players    also what `make players` needs: VLC and mpv (implies --tests)
+  --bench      also what `make bench` needs: nginx, wrk, h2load (implies --tests)
   --help       this text
 
 Works as root, through sudo, or as a user who may use sudo. Rust is not installed, only checked for.
@@ -27,10 +28,12 @@ fail() {
 
 tests=no
 players=no
+bench=no
 for argument in "$@"; do
     case $argument in
         --tests) tests=yes ;;
         --players) tests=yes players=yes ;;
+        --bench) tests=yes bench=yes ;;
         --help | -h) usage && exit 0 ;;
         *) usage >&2 && fail "unknown option: $argument" ;;
     esac
@@ -40,6 +43,7 @@ done
 distribution=$(. /etc/os-release 2>/dev/null && echo "${ID:-unknown}" || echo unknown)
 
 missing=()
+servers=()
 
 # A package that nothing else can stand in for.
 package() {
@@ -54,6 +58,15 @@ program() {
     local name=$1
     shift
     command -v "$name" >/dev/null || missing+=("$@")
+}
+
+# A program whose package would run it as a service from now on; users' PATHs often leave its folder out.
+server() {
+    local package=${1%d}
+    PATH=$PATH:/usr/sbin command -v "$1" >/dev/null || {
+        missing+=("$package")
+        servers+=("$package")
+    }
 }
 
 list_missing() {
@@ -73,6 +86,10 @@ list_missing() {
         program meson meson
         program ninja ninja-build
         program python3 python3
+        # The cache before the origin; Varnish compiles its configuration with gcc.
+        server varnishd
+        server hitch
+        program openssl openssl
         python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
         if [[ $distribution != ubuntu ]]; then
             program chromium chromium
@@ -86,6 +103,12 @@ list_missing() {
         program cvlc vlc-bin vlc-plugin-base
         program mpv mpv
     fi
+
+    if [[ $bench == yes ]]; then
+        server nginx
+        program wrk wrk
+        program h2load nghttp2-client
+    fi
 }
 
 as_root() {
@@ -95,6 +118,22 @@ as_root() {
         sudo "$@"
     else
         fail "neither root nor sudo. As root: apt-get install ${missing[*]}"
+    fi
+}
+
+# Debian starts the services it installs, and again at each boot. Here they are wanted as programs only.
+install_missing() {
+    local policy=/usr/sbin/policy-rc.d is_ours=no status=0
+    if [[ ${#servers[@]} -gt 0 && ! -e $policy ]]; then
+        is_ours=yes
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    fi
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" || status=$?
+    [[ $is_ours == no ]] || as_root rm -f "$policy"
+    [[ $status -eq 0 ]] || fail "apt-get could not install: ${missing[*]}"
+    if [[ ${#servers[@]} -gt 0 ]] && command -v systemctl >/dev/null; then
+        as_root systemctl disable -q "${servers[@]}" || say "not disabled: ${servers[*]}"
     fi
 }
 
@@ -131,7 +170,7 @@ if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
     else
         say "installing: ${missing[*]}"
         as_root apt-get update -q
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+        install_missing
     fi
 else
     say "no apt here: install GStreamer $GST_MIN or newer (with base, good, bad, ugly, libav), its headers, gcc and Node yourself."

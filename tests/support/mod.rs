@@ -13,6 +13,7 @@
 )]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test says no")]
 
+pub mod cache;
 pub mod check;
 pub mod footage;
 pub mod http;
