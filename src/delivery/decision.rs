@@ -67,6 +67,8 @@ pub enum Content {
     Multivariant,
     /// The media playlist of a rendition as it is now.
     Playlist(RenditionId),
+    /// The same without the segments beyond the Skip Boundary, of which there are some.
+    Delta(RenditionId),
     /// Published bytes, one after the other.
     Media(Vec<Bytes>),
     /// `/timestamps.json`.
@@ -165,6 +167,12 @@ fn decide_playlist(
     if window.is_ended() {
         return reply_playlist(playlist, Caching::Revalidate);
     }
+    // Rule DD-11. Where nothing is to be skipped, or nothing offered, the whole playlist is the answer.
+    let playlist = if query.skips && window.skippable() > 0 {
+        Content::Delta(id)
+    } else {
+        playlist
+    };
     let cached = Caching::Shared(CACHED_TARGET_DURATIONS.saturating_mul(constants.target_duration));
     let standing = match query.directives {
         Directives::None => return decide_patience(playlist, query.patience, window, waited),
@@ -436,6 +444,7 @@ mod tests {
             Decision::Reply(reply) => match &reply.content {
                 Content::Playlist(RenditionId::MAIN) => "playlist".to_owned(),
                 Content::Playlist(id) => format!("playlist {}", id.0),
+                Content::Delta(id) => format!("delta {}", id.0),
                 other => format!("{other:?}").to_lowercase(),
             },
             Decision::Wait { at_most } => format!("wait {}", at_most.0 / 1_000_000),

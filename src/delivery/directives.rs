@@ -18,6 +18,8 @@ const MAX_WAIT_MILLIS: i64 = 60_000;
 pub struct PlaylistQuery {
     /// `_HLS_msn` and `_HLS_part`.
     pub directives: Directives,
+    /// `_HLS_skip`: a delta update will do.
+    pub skips: bool,
     /// `wait` and `version`; directives win over it.
     pub patience: Option<Patience>,
 }
@@ -44,10 +46,12 @@ pub struct Patience {
 }
 
 /// Reads a query, without its question mark. A directive given twice is refused: which one a cache in between went by
-/// cannot be known. `_HLS_skip` is not offered (no CAN-SKIP-UNTIL) and so ignored (rule DD-11).
+/// cannot be known. Of the values of `_HLS_skip`, `v2` allows to leave out date ranges too, of which there are none; others than the
+/// standard's are ignored.
 pub fn parse_query(query: &str) -> Result<PlaylistQuery, Refusal> {
     let mut msn = None;
     let mut part = None;
+    let mut skip = None;
     let mut wait = None;
     let mut version = None;
     for pair in query.split('&') {
@@ -58,6 +62,7 @@ pub fn parse_query(query: &str) -> Result<PlaylistQuery, Refusal> {
         let slot = match &*key {
             "_HLS_msn" => &mut msn,
             "_HLS_part" => &mut part,
+            "_HLS_skip" => &mut skip,
             "wait" => &mut wait,
             "version" => &mut version,
             _ => continue,
@@ -93,8 +98,13 @@ pub fn parse_query(query: &str) -> Result<PlaylistQuery, Refusal> {
         // Without `wait` a `version` is somebody else's parameter.
         None => None,
     };
+    let skips = skip.is_some_and(|value| {
+        let value = percent_decode_str(value).decode_utf8_lossy();
+        matches!(&*value, "YES" | "v2")
+    });
     Ok(PlaylistQuery {
         directives,
+        skips,
         patience,
     })
 }
@@ -169,12 +179,33 @@ mod tests {
             "_HLS_msn=1&_HLS_part=x",
             "_HLS_msn=1&_HLS_msn=1",
             "_HLS_msn=1&_HLS_part=1&_HLS_part=1",
+            "_HLS_skip=YES&_HLS_skip=YES",
             "wait=soon&version=1",
             "wait=100&version=-1",
         ] {
             assert_eq!(
                 parse_query(query).map_err(|refusal| refusal.status),
                 Err(400),
+                "{query}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_delta_update_is_asked_for_in_two_ways() {
+        for (query, expected) in [
+            ("", false),
+            ("_HLS_skip=YES", true),
+            ("_HLS_skip=v2", true),
+            ("_HLS_msn=1&_HLS_part=0&_HLS_skip=%59ES", true),
+            ("_HLS_skip=yes", false),
+            ("_HLS_skip=NO", false),
+            ("_HLS_skip", false),
+            ("skip=YES", false),
+        ] {
+            assert_eq!(
+                parse_query(query).map(|query| query.skips),
+                Ok(expected),
                 "{query}"
             );
         }

@@ -12,6 +12,8 @@ pub mod multivariant;
 pub mod playlist;
 pub mod request;
 pub mod stats;
+#[cfg(test)]
+mod tests;
 pub mod timestamps;
 
 pub use answer::{Answer, Body};

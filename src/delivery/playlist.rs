@@ -10,7 +10,7 @@ use bytes::Bytes;
 use quick_m3u8::date::{DateTime, DateTimeTimezoneOffset};
 use quick_m3u8::tag::hls::{
     Discontinuity, DiscontinuitySequence, Endlist, Gap, M3u, Map, MediaSequence, Part as PartTag,
-    PartInf, PreloadHint, PreloadHintType, ProgramDateTime, RenditionReport, ServerControl,
+    PartInf, PreloadHint, PreloadHintType, ProgramDateTime, RenditionReport, ServerControl, Skip,
     Targetduration, Version,
 };
 use quick_m3u8::{HlsLine, Writer};
@@ -24,6 +24,9 @@ use crate::time::{MediaTime, UnixTime};
 
 /// The least version with EXT-X-MAP in a playlist of whole pictures (rules PL-05, PL-06).
 const VERSION: u64 = 6;
+
+/// The least version with EXT-X-SKIP (rule PL-05).
+const VERSION_WITH_SKIP: u64 = 9;
 
 /// Durations are written in hundred-thousandths of a second: 1001/30000 s and its kin stay below their target.
 const UNITS_PER_SECOND: u32 = 100_000;
@@ -75,6 +78,28 @@ pub fn render(
     routes: &Routes,
     style: &PlaylistStyle,
 ) -> Option<Bytes> {
+    write(origin, id, routes, style, 0)
+}
+
+/// Renders a delta update (6.2.5.1): the same, with EXT-X-SKIP in place of the segments beyond the Skip Boundary. What is
+/// left out is what players have; an EXT-X-MAP that went with it stays in force (rules DD-12, PL-35).
+pub fn render_delta(
+    origin: &Origin,
+    id: RenditionId,
+    routes: &Routes,
+    style: &PlaylistStyle,
+) -> Option<Bytes> {
+    let skipped = origin.rendition(id)?.window().skippable();
+    write(origin, id, routes, style, skipped)
+}
+
+fn write(
+    origin: &Origin,
+    id: RenditionId,
+    routes: &Routes,
+    style: &PlaylistStyle,
+    skipped: usize,
+) -> Option<Bytes> {
     let window = origin.rendition(id)?.window();
     let (common, constants) = (origin.common()?, window.constants()?);
     let mut lines = Lines {
@@ -84,9 +109,24 @@ pub fn render(
         base: style.base.as_ref().map_or("", BaseUrl::as_str),
         map: None,
     };
+    let version = if skipped > 0 {
+        VERSION_WITH_SKIP
+    } else {
+        VERSION
+    };
+    lines.tag(M3u);
+    lines.tag(Version::new(version));
     write_header(&mut lines, window, constants, common, style);
+    if skipped > 0 {
+        lines.tag(
+            Skip::builder()
+                .with_skipped_segments(skipped as u64)
+                .finish(),
+        );
+        lines.map = window.listed().nth(skipped - 1).map(|last| last.init);
+    }
     let first_with_parts = window.first_listed_parts();
-    for segment in window.listed().chain(window.open()) {
+    for segment in window.listed().skip(skipped).chain(window.open()) {
         lines.segment(segment, segment.msn >= first_with_parts, constants);
     }
     if window.is_ended() {
@@ -112,15 +152,14 @@ fn write_header(
 ) {
     let part_target = part_target_units(constants.part_target);
     let longest = part_target_units(common.longest_part_target);
-    lines.tag(M3u);
-    lines.tag(Version::new(VERSION));
     lines.tag(Targetduration::new(u64::from(constants.target_duration)));
-    lines.tag(
-        ServerControl::builder()
-            .with_can_block_reload()
-            .with_part_hold_back(part_hold_back(part_target, longest, style.part_hold_back))
-            .finish(),
-    );
+    let mut control = ServerControl::builder()
+        .with_can_block_reload()
+        .with_part_hold_back(part_hold_back(part_target, longest, style.part_hold_back));
+    if let Some(boundary) = window.skip_boundary() {
+        control = control.with_can_skip_until(f64::from(boundary));
+    }
+    lines.tag(control.finish());
     lines.tag(PartInf::new(seconds(part_target)));
     lines.tag(MediaSequence::new(window.first_listed().0));
     // Absent means 0 (4.4.3.3); once it has left 0 it never comes back, so it never disappears again.

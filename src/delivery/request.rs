@@ -270,7 +270,7 @@ mod tests {
                     RenditionId(1),
                     PlaylistQuery {
                         directives: Directives::Segment(Msn(12)),
-                        patience: None,
+                        ..PlaylistQuery::default()
                     },
                 ),
             ),
@@ -351,7 +351,7 @@ mod tests {
                     MAIN,
                     PlaylistQuery {
                         directives: Directives::Part(Msn(12), PartIndex(3)),
-                        patience: None,
+                        ..PlaylistQuery::default()
                     },
                 ),
             ),

@@ -24,6 +24,8 @@ pub struct Stats {
     pub is_ended: bool,
     /// Who is there.
     pub clients: ClientStats,
+    /// How it was answered.
+    pub answers: AnswerStats,
     /// What was refused.
     pub refusals: RefusalStats,
     /// What went over a limit.
@@ -74,6 +76,19 @@ pub struct ClientStats {
     pub abandoned: u64,
     /// Connections whose task panicked; each is a bug in this server.
     pub panics: u64,
+}
+
+/// Answers that are not simply the whole of what there is, as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AnswerStats {
+    /// Playlists without the segments beyond the Skip Boundary.
+    pub deltas: u64,
+    /// Compressed bodies.
+    pub gzipped: u64,
+    /// 206: a range of media.
+    pub ranges: u64,
+    /// 304: the client has it already.
+    pub not_modified: u64,
 }
 
 /// Refused requests by kind.
@@ -333,6 +348,12 @@ impl Stats {
                 "parked": self.clients.parked,
                 "abandoned": self.clients.abandoned,
                 "panics": self.clients.panics,
+            },
+            "answers": {
+                "deltas": self.answers.deltas,
+                "gzipped": self.answers.gzipped,
+                "ranges": self.answers.ranges,
+                "not_modified": self.answers.not_modified,
             },
             "refusals": {
                 "bad_request": self.refusals.bad_request,

@@ -122,6 +122,8 @@ pub(super) struct Live {
     origin: RefCell<Origin>,
     /// The media playlists in the order of the renditions.
     playlists: Vec<Rendered>,
+    /// Their delta updates.
+    deltas: Vec<Rendered>,
     multivariant: Rendered,
     /// One for each rendition.
     bells: Vec<Bell>,
@@ -155,6 +157,7 @@ impl Live {
         } = settings;
         Self {
             playlists: renditions.iter().map(|_| Rendered::default()).collect(),
+            deltas: renditions.iter().map(|_| Rendered::default()).collect(),
             multivariant: Rendered::default(),
             bells: renditions
                 .iter()
@@ -366,6 +369,16 @@ impl Live {
         let version = origin.rendition(id)?.window().version();
         let text = self.playlists.get(id.0)?.text(origin.revision(), || {
             playlist::render(&origin, id, &self.routes, &self.style)
+        })?;
+        Some((version, text))
+    }
+
+    /// The same without what lies beyond the Skip Boundary.
+    pub(super) fn delta(&self, id: RenditionId) -> Option<(Version, Bytes)> {
+        let origin = self.origin.borrow();
+        let version = origin.rendition(id)?.window().version();
+        let text = self.deltas.get(id.0)?.text(origin.revision(), || {
+            playlist::render_delta(&origin, id, &self.routes, &self.style)
         })?;
         Some((version, text))
     }

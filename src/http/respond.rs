@@ -38,6 +38,14 @@ fn reply(live: &Live, head: &Head<'_>, reply: Reply) -> Answer {
             }
             None => return refuse_unready(live, head),
         },
+        Content::Delta(id) => match live.delta(id) {
+            Some((version, text)) => {
+                live.stats().answers.deltas += 1;
+                playlist_version = Some(version);
+                Body::from(text)
+            }
+            None => return refuse_unready(live, head),
+        },
         Content::Multivariant => match live.multivariant() {
             Some(text) => Body::from(text),
             None => return refuse_unready(live, head),

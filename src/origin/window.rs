@@ -25,6 +25,9 @@ const MIN_LISTED_TARGET_DURATIONS: i64 = 3;
 /// long after that (rule PL-37).
 const PART_TARGET_DURATIONS: i64 = 3;
 
+/// Whole target durations from the end of a playlist to its Skip Boundary: the fewest there may be (rule PL-26).
+const SKIP_BOUNDARY_TARGET_DURATIONS: u32 = 6;
+
 /// How much a window lists and keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowSettings {
@@ -683,6 +686,34 @@ impl LiveWindow {
             first = segment.msn;
         }
         first.max(self.first_with_parts)
+    }
+
+    /// The Skip Boundary in seconds from the end of the playlist, CAN-SKIP-UNTIL. `None` when a playlist of the length that
+    /// was set has nothing beyond it. Follows from settings and constants alone, so it never changes (rule PL-17).
+    pub fn skip_boundary(&self) -> Option<u32> {
+        let constants = self.constants()?;
+        let is_long = self.settings.playlist_length > SKIP_BOUNDARY_TARGET_DURATIONS as usize;
+        is_long.then(|| SKIP_BOUNDARY_TARGET_DURATIONS.saturating_mul(constants.target_duration))
+    }
+
+    /// How many listed segments a delta update may leave out: those that lie beyond the Skip Boundary to their last
+    /// moment, counted from the newest (rule DD-13).
+    pub fn skippable(&self) -> usize {
+        let Some(boundary) = self.skip_boundary() else {
+            return 0;
+        };
+        let limit = Nanos::from_seconds(i64::from(boundary)).0;
+        let mut from_end = self.open.as_ref().map_or(0, |open| open.duration.nanos().0);
+        let mut within = 0;
+        let listed = self.listed().len();
+        for segment in self.segments.iter().rev().take(listed) {
+            if from_end > limit {
+                break;
+            }
+            from_end += segment.duration.nanos().0;
+            within += 1;
+        }
+        listed - within
     }
 
     /// The newest part.

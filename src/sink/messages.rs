@@ -118,6 +118,10 @@ pub(super) fn stats(
     all.set("requests", server.clients.requests);
     all.set("requests-parked", server.clients.parked);
     all.set("requests-abandoned", server.clients.abandoned);
+    all.set("answers-delta", server.answers.deltas);
+    all.set("answers-gzipped", server.answers.gzipped);
+    all.set("answers-range", server.answers.ranges);
+    all.set("answers-not-modified", server.answers.not_modified);
     all.set("refused-bad-request", server.refusals.bad_request);
     all.set("refused-not-found", server.refusals.not_found);
     all.set("refused-unavailable", server.refusals.unavailable);

@@ -1,0 +1,3 @@
+//! What several modules of this step make together.
+
+mod delta;
