@@ -11,8 +11,11 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 target := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 plugin := $(target)/release/libgstllhlssink.so
-demo := $(target)/release/examples/demo
+streamer := $(target)/release/examples/streamer
+PREFIX ?= /usr/local
+bindir ?= $(PREFIX)/bin
 plugins_dir = $(or $(PLUGINSDIR),$(shell pkg-config --variable=pluginsdir gstreamer-1.0))
+camera := $(or $(DEVICE),$(wildcard /dev/video0))
 have_npm := $(shell command -v npm 2>/dev/null)
 
 # Where the real footage lies, for every test that wants it.
@@ -23,8 +26,8 @@ export LLHLS_CLIPS := $(or $(LLHLS_CLIPS),$(target)/clips)
 .NOTPARALLEL:
 .PHONY: build web demo test run-tests test-cargo test-meson test-players players bench lint install clean help
 
-build: web ## the plugin, with its player page (the default)
-	$(CARGO) build --release --locked
+build: web ## the plugin, with its player page, and the program llhls-streamer (the default)
+	$(CARGO) build --release --locked --lib --example streamer
 
 web: ## what the player page needs from npm; without npm it is left out and the page says so
 ifneq ($(wildcard web/package-lock.json),)
@@ -39,11 +42,12 @@ web/node_modules/.package-lock.json: web/package-lock.json
 	cd web && npm ci --no-audit --no-fund
 	@touch $@
 
-demo: ## stream the camera, or CLIP=file.mp4, or DEVICE=/dev/videoN, or a test picture; AUDIO=1 adds a tone; PORT=8080
+demo: ## stream the camera, or CLIP=file.mp4, or DEVICE=/dev/videoN, or a test picture; AUDIO=1 adds sound; PORT=8080
 	./setup.sh
 	$(MAKE) --no-print-directory web
-	$(CARGO) build --release --locked --example demo
-	@exec "$(demo)" --port "$(PORT)" $(if $(CLIP),--clip "$(CLIP)") $(if $(DEVICE),--device "$(DEVICE)") $(if $(AUDIO),--audio)
+	$(CARGO) build --release --locked --example streamer
+	@exec "$(streamer)" --http-port "$(PORT)" --part-duration 0.2 $(if $(AUDIO),--audio) \
+		$(if $(CLIP),--clip "$(CLIP)",$(if $(camera),--device "$(camera)",--test-src))
 
 test: ## every test there is, players included; ends with their number
 	./setup.sh --tests
@@ -62,13 +66,13 @@ test-meson:
 	$(MESON) test -C "$(target)/meson"
 
 test-players:
-	$(CARGO) build --release --locked --example demo --example rehearsal
+	$(CARGO) build --release --locked --example streamer --example rehearsal
 	tests/players.sh
 
 players: ## the players CI does not try: Shaka, Chromium's native HLS, VLC, mpv; prints a table
 	./setup.sh --players
 	$(MAKE) --no-print-directory web
-	$(CARGO) build --release --locked --example demo
+	$(CARGO) build --release --locked --example streamer
 	tests/players.sh --table
 
 bench: ## the figures the README quotes
@@ -88,9 +92,10 @@ lint: ## format, clippy, rustdoc, licences
 		echo "lint: cargo-deny is not installed: licences, bans and sources are not checked"; \
 	fi
 
-install: ## copy the built plugin to where GStreamer looks; PLUGINSDIR= and DESTDIR= as usual
-	@[ -f "$(plugin)" ] || { echo "install: nothing built yet; run make first" >&2; exit 1; }
+install: ## the built plugin to where GStreamer looks, llhls-streamer to PREFIX/bin; PLUGINSDIR=, PREFIX= and DESTDIR= as usual
+	@[ -f "$(plugin)" ] && [ -f "$(streamer)" ] || { echo "install: nothing built yet; run make first" >&2; exit 1; }
 	install -D -m 644 "$(plugin)" "$(DESTDIR)$(plugins_dir)/libgstllhlssink.so"
+	install -D -m 755 "$(streamer)" "$(DESTDIR)$(bindir)/llhls-streamer"
 
 clean: ## everything that was built or downloaded
 	$(CARGO) clean

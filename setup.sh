@@ -78,7 +78,7 @@ list_missing() {
     package ca-certificates libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-tools \
         gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly \
         gstreamer1.0-libav gstreamer1.0-x # the last one holds clockoverlay
-    # For a test; but cargo builds what tests depend on for examples as well, and the demo is one.
+    # For a test; but cargo builds what tests depend on for examples as well, and the streamer is one.
     package libgstrtspserver-1.0-dev
 
     if [[ $tests == yes ]]; then

@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # Meson's way to cargo: builds the plugin, puts it where Meson expects it and tells Ninja which files it came from.
 #
-#     cargo-build.sh SOURCE OUTPUT DEPFILE PAGE
+#     cargo-build.sh SOURCE DEPFILE PAGE PLUGIN [STREAMER]
 #
-# PAGE is "page" to fetch the player page's parts through npm first, anything else to leave that alone. Cargo's own
+# PAGE is "page" to fetch the player page's parts through npm first, anything else to leave that alone. PLUGIN and STREAMER
+# are where the plugin shall be, and the program llhls-streamer if that is wanted. Cargo's own
 # folder is $CARGO_TARGET_DIR or target/ in the source, the same as without Meson, so nothing is compiled twice.
 set -euo pipefail
 
 source=$1
-output=$2
-depfile=$3
-page=$4
+depfile=$2
+page=$3
+plugin=$4
+streamer=${5:-}
 
 export PATH=$PATH:$HOME/.cargo/bin
 # Cargo takes a relative folder from where it runs, and so do we: from here, not from the source.
@@ -20,16 +22,21 @@ export CARGO_TARGET_DIR=$target
 if [[ $page == page ]]; then
     make --no-print-directory -C "$source" web
 fi
-cargo build --release --locked --manifest-path "$source/Cargo.toml"
+cargo build --release --locked --manifest-path "$source/Cargo.toml" --lib ${streamer:+--example streamer}
 
-cp "$target/release/libgstllhlssink.so" "$output"
+cp "$target/release/libgstllhlssink.so" "$plugin"
+lists=("$target/release/libgstllhlssink.d")
+if [[ -n $streamer ]]; then
+    cp "$target/release/examples/streamer" "$streamer"
+    lists+=("$target/release/examples/streamer.d")
+fi
 
-# Cargo's own list is "library: source source ...". A source that is not there (the page without npm) would make Ninja
+# Cargo's own lists are "output: source source ...". A source that is not there (the page without npm) would make Ninja
 # build again every time.
 # shellcheck disable=SC2162 # spaces in names are written with a backslash, which read takes away here
-read -a inputs < <(sed -n '1s/^[^:]*: //p' "$target/release/libgstllhlssink.d")
+read -a inputs < <(sed -s -n '1s/^[^:]*: //p' "${lists[@]}" | paste -sd ' ')
 {
-    printf '%s:' "$output"
+    printf '%s:' "$plugin"
     for input in "${inputs[@]}"; do
         [[ -e $input ]] && printf ' %s' "${input// /\\ }"
     done

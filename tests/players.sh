@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Real players against the demo's test picture and tone, and against the example `rehearsal`, which has more tracks and
-# misbehaves when told to.
+# Real players against the streamer's test picture and tone, and against the example `rehearsal`, which has more tracks
+# and misbehaves when told to.
 #
 #     tests/players.sh          the ones every change must keep playing; prints "# pass N", "# fail N", "# skipped N"
 #     tests/players.sh --table  all there are on this machine, as a Markdown table
@@ -18,16 +18,18 @@ chromium=${CHROMIUM:-$(command -v chromium || true)}
 export CHROMIUM=$chromium
 rehearsal=$target/release/examples/rehearsal
 
-coproc DEMO { exec "$target/release/examples/demo" --test-picture --audio --host 127.0.0.1 --port 0; }
-demo=$DEMO_PID
+coproc STREAMER {
+    exec "$target/release/examples/streamer" --test-src --audio --part-duration 0.2 --host 127.0.0.1 --http-port 0
+}
+streamer=$STREAMER_PID
 work=$(mktemp -d)
-trap 'kill "$demo" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'kill "$streamer" 2>/dev/null || true; rm -rf "$work"' EXIT
 
 url=
-while [[ -z $url ]] && read -r -t "$START_DEADLINE" -u "${DEMO[0]}" line; do
+while [[ -z $url ]] && read -r -t "$START_DEADLINE" -u "${STREAMER[0]}" line; do
     [[ $line =~ player\ +(http://[^ ]+) ]] && url=${BASH_REMATCH[1]}
 done
-[[ -n $url ]] || { echo "players: the demo printed no player URL" >&2 && exit 1; }
+[[ -n $url ]] || { echo "players: the streamer printed no player URL" >&2 && exit 1; }
 
 if [[ ${1:-} == --table ]]; then
     node "$root/web/test/table.mjs" "$url" "$SECONDS_TO_PLAY" --tracks audio,video
@@ -67,7 +69,7 @@ on_stream() {
         shift
     done
     shift $(($# > 0))
-    # Bash has one coprocess at a time, and that is the demo.
+    # Bash has one coprocess at a time, and that is the streamer.
     mkfifo "$work/input" "$work/output"
     "$rehearsal" "${options[@]}" <"$work/input" >"$work/output" &
     stream=$!
@@ -105,8 +107,8 @@ attempt "GStreamer plays picture and sound" \
 clip_loops() {
     local output line='' address='' stream outcome=0
     mkfifo "$work/clip"
-    "$target/release/examples/demo" --clip "${LLHLS_CLIPS:-$target/clips}/bikes.mp4" --host 127.0.0.1 --port 0 \
-        >"$work/clip" 2>/dev/null &
+    "$target/release/examples/streamer" --clip "${LLHLS_CLIPS:-$target/clips}/bikes.mp4" --part-duration 0.2 \
+        --host 127.0.0.1 --http-port 0 >"$work/clip" 2>/dev/null &
     stream=$!
     exec {output}<"$work/clip"
     while [[ -z $address ]] && read -r -t "$START_DEADLINE" -u "$output" line; do
@@ -121,12 +123,12 @@ clip_loops() {
 attempt "a clip loops" clip_loops
 
 ends_cleanly() {
-    kill -TERM "$demo"
+    kill -TERM "$streamer"
     # Its output ends when it does.
-    while read -r -t "$END_DEADLINE" -u "${DEMO[0]}" _; do :; done
-    wait "$demo"
+    while read -r -t "$END_DEADLINE" -u "${STREAMER[0]}" _; do :; done
+    wait "$streamer"
 }
-attempt "the demo ends cleanly" ends_cleanly
+attempt "the streamer ends cleanly" ends_cleanly
 
 printf '# pass %d\n# fail %d\n# skipped %d\n' "$pass" "$fail" "$skipped"
 [[ $fail -eq 0 ]]

@@ -5,7 +5,7 @@
 //! It prints the address of the player page, then takes one word a line on standard input: `pause` (nothing comes any
 //! more), `resume`, `resize` (another picture size from now on). It ends when standard input does.
 //!
-//! Belongs here: sources that behave as tests want them to. Does not: anything for people, who have the demo.
+//! Belongs here: sources that behave as tests want them to. Does not: anything for people, who have the streamer.
 
 #![expect(
     clippy::print_stdout,

@@ -1,7 +1,7 @@
 //! A video file as an endless stream, with its sound where that is AAC.
 //!
 //! Belongs here: finding the video and the AAC in the file, whether it must be encoded anew, and starting over without a gap.
-//! Does not: live sources, and everything around the pipeline (`main.rs`).
+//! Does not: live sources, and everything around the pipeline (`main`, `play`).
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use gst::glib;
 use gst::prelude::*;
 
-use crate::{ENCODE, Outcome};
+use crate::Outcome;
 
 /// How long a file may take to say what is in it.
 const LOOK_DEADLINE: gst::ClockTime = gst::ClockTime::from_seconds(5);
@@ -19,8 +19,10 @@ const LOOK_DEADLINE: gst::ClockTime = gst::ClockTime::from_seconds(5);
 ///
 /// It is played as one *segment* (in GStreamer's sense) after the other: at a segment's end the demuxer starts over
 /// without a flush, so running time goes on and the sink sees one stream without end.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Clip {
+    /// From raw pictures to what the sink takes, as gst-launch-1.0 takes it; for files that are not H.264.
+    encoder: Arc<str>,
     /// The pad the file's video comes from, by which the demuxer is told to start over. Set once it is found.
     video: Arc<OnceLock<gst::Pad>>,
     /// The pad its sound comes from, if the sink takes it.
@@ -30,6 +32,15 @@ pub(crate) struct Clip {
 }
 
 impl Clip {
+    pub(crate) fn new(encoder: String) -> Self {
+        Self {
+            encoder: encoder.into(),
+            video: Arc::default(),
+            audio: Arc::default(),
+            round: Arc::default(),
+        }
+    }
+
     pub(crate) fn add(
         &self,
         pipeline: &gst::Pipeline,
@@ -137,7 +148,7 @@ impl Clip {
             gst::SeekFlags::FLUSH | gst::SeekFlags::SEGMENT,
         ));
 
-        let chain = gst::parse::bin_from_description(road.line(), true)?;
+        let chain = gst::parse::bin_from_description(&road.line(&self.encoder), true)?;
         pipeline.add(&chain)?;
         chain.link_pads(Some("src"), sink, Some("video"))?;
         let mut entry = chain.static_pad("sink").ok_or("nothing to link to")?;
@@ -200,11 +211,11 @@ impl Road {
         }
     }
 
-    fn line(self) -> &'static str {
+    fn line(self, encoder: &str) -> String {
         match self {
-            Self::AsItIs => "queue ! h264parse",
-            Self::Timestamp => "queue ! h264parse ! h264timestamper",
-            Self::Encode => ENCODE,
+            Self::AsItIs => "queue ! h264parse".to_owned(),
+            Self::Timestamp => "queue ! h264parse ! h264timestamper".to_owned(),
+            Self::Encode => format!("queue ! {encoder}"),
         }
     }
 }
