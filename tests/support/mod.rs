@@ -19,6 +19,7 @@ pub mod footage;
 pub mod http;
 pub mod media;
 pub mod playlist;
+pub mod program;
 pub mod stream;
 pub mod tracks;
 
