@@ -153,10 +153,12 @@ pub fn with_plugin(command: &mut Command) -> &mut Command {
         .env("GST_REGISTRY", FOLDER.join("registry.bin"))
 }
 
-/// An empty folder of that name for this test binary.
+/// An empty folder of that name for this test binary. What the last run left in it is gone.
 pub fn scratch(name: &str) -> PathBuf {
-    let folder =
-        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()));
+    let test = std::env::current_exe().unwrap();
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(test.file_name().unwrap())
+        .join(name);
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     folder
