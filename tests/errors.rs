@@ -44,6 +44,8 @@ fn bad_property_values_are_named() {
         ("playlist-name=live.mpd", "playlist-name"),
         ("playlist-name=\"\"", "playlist-name"),
         ("part-duration=2000 segment-duration=1000", "part-duration"),
+        ("part-duration=500 part-hold-back=6.1", "part-hold-back"),
+        ("max-files=9 playlist-length=10", "max-files"),
         ("public-url=ftp://example.com", "public-url"),
         ("cors-origin=\"a, b\"", "cors-origin"),
     ] {

@@ -95,6 +95,8 @@ else
     attempt "hls.js plays picture and sound" node "$root/web/test/hlsjs.mjs" "$url" "$SECONDS_TO_PLAY" --tracks audio,video
     attempt "the player page copes" node "$root/web/test/page.mjs" "$url"
     attempt "the player page survives its source" node "$root/web/test/interrupted.mjs" "$rehearsal" --audio aac
+    attempt "the player page plays on over a restart that continues" \
+        node "$root/web/test/interrupted.mjs" "$rehearsal" --audio aac --on-restart continue
     attempt "hls.js climbs a ladder" on_stream "$root/web/test/levels.mjs" --ladder --audio aac
     attempt "hls.js plays Opus" on_stream "$root/web/test/hlsjs.mjs" --audio opus -- 10 --tracks audio,video
     attempt "hls.js plays sound alone" on_stream "$root/web/test/hlsjs.mjs" --audio aac --no-video -- 10 --tracks audio

@@ -50,6 +50,7 @@ fn a_week_of_video() {
         frame_duration: Some(Nanos::from_millis(200)),
         is_audio: false,
         has_company: false,
+        constants: None,
     });
     let spacing = Nanos::from_millis(1000 / FRAMES_A_SECOND);
     let frames = DAYS * 86_400 * FRAMES_A_SECOND;

@@ -3,7 +3,7 @@
 //!     cargo run --example rehearsal -- --audio aac --ladder
 //!
 //! It prints the address of the player page, then takes one word a line on standard input: `pause` (nothing comes any
-//! more), `resume`, `resize` (another picture size from now on). It ends when standard input does.
+//! more), `resume`, `resize` (another picture size from now on), `restart` (READY and back). It ends when standard input does.
 //!
 //! Belongs here: sources that behave as tests want them to. Does not: anything for people, who have the streamer.
 
@@ -34,6 +34,10 @@ struct Args {
     /// Sound alone
     #[arg(long, requires = "audio")]
     no_video: bool,
+
+    /// What the sink makes of a restart: its property of that name
+    #[arg(long, default_value = "new-presentation")]
+    on_restart: String,
 
     /// The TCP port; 0 picks a free one
     #[arg(long, default_value_t = 0)]
@@ -104,7 +108,10 @@ fn run(args: &Args) -> Outcome<()> {
 }
 
 fn line(args: &Args) -> String {
-    let mut line = format!("llhlssink name=sink host=127.0.0.1 port={}", args.port);
+    let mut line = format!(
+        "llhlssink name=sink host=127.0.0.1 port={} on-restart={}",
+        args.port, args.on_restart
+    );
     if args.ladder {
         line += &format!(" {PICTURE} ! tee name=split");
         for (nth, (width, height, bitrate)) in LADDER.iter().enumerate() {
@@ -144,6 +151,16 @@ fn obey(pipeline: &gst::Pipeline, command: &str) {
                     .field("height", 270)
                     .build();
                 filter.set_property("caps", caps);
+            }
+        }
+        "restart" => {
+            let states = [gst::State::Ready, gst::State::Playing];
+            if states
+                .map(|state| pipeline.set_state(state))
+                .iter()
+                .any(Result::is_err)
+            {
+                eprintln!("rehearsal: the pipeline does not restart");
             }
         }
         other => eprintln!("rehearsal: unknown command: {other}"),

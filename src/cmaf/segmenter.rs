@@ -60,6 +60,8 @@ pub struct Plan {
     pub is_audio: bool,
     /// Other tracks share its time line: their media goes on to other ends than this one's, so that a new line leaves room.
     pub has_company: bool,
+    /// What an earlier run of the same presentation fixed, if there was one; else it is found with the first segment.
+    pub constants: Option<Constants>,
 }
 
 /// What the segmenter has to know of a frame.
@@ -280,7 +282,11 @@ struct OpenSegment {
 impl Segmenter {
     /// A track that has not seen a frame.
     pub fn new(plan: Plan) -> Self {
-        let part_target = plan
+        let fixed = plan.constants.map(|constants| {
+            let per_second = plan.timescale.ticks_per_second();
+            constants.part_target.to_units_floor(per_second)
+        });
+        let promised = plan
             .frame_duration
             .map(|frame| part_target(&plan, plan.timescale.ticks(frame)));
         Self {
@@ -292,8 +298,8 @@ impl Segmenter {
             end: 0,
             newest: None,
             spacings: VecDeque::with_capacity(REMEMBERED_SPACINGS),
-            part_target,
-            constants: None,
+            part_target: fixed.or(promised),
+            constants: plan.constants,
             given_target_duration: None,
             number: None,
             is_discontinuity: false,

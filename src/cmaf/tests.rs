@@ -323,6 +323,7 @@ fn video_plan() -> Plan {
         frame_duration: Some(Nanos(FRAME_30)),
         is_audio: false,
         has_company: true,
+        constants: None,
     }
 }
 

@@ -43,6 +43,7 @@ pub(super) struct LiveSettings {
     routes: Routes,
     style: PlaylistStyle,
     window: WindowSettings,
+    going_on: Option<Origin>,
     cors: Cors,
     page: PageFiles,
     limits: Limits,
@@ -73,6 +74,7 @@ impl LiveSettings {
                 base,
                 part_hold_back: config.part_hold_back,
             },
+            going_on: config.going_on,
             window: WindowSettings {
                 playlist_length: config.playlist_length as usize,
                 max_files: config.max_files as usize,
@@ -151,6 +153,7 @@ impl Live {
             routes,
             style,
             window,
+            going_on,
             cors,
             page,
             limits,
@@ -166,7 +169,7 @@ impl Live {
                     is_due: Cell::new(false),
                 })
                 .collect(),
-            origin: RefCell::new(Origin::new(run, &renditions, window)),
+            origin: RefCell::new(going_on.unwrap_or_else(|| Origin::new(run, &renditions, window))),
             routes,
             style,
             max_files: window.max_files,
@@ -201,7 +204,7 @@ impl Live {
             | Publication::SegmentEnd(id, _)
             | Publication::Absent(id)
             | Publication::EndOfRendition(id) => Some(*id),
-            Publication::EndOfStream => None,
+            Publication::EndOfRun | Publication::EndOfStream => None,
         };
         let events = origin.publish(publication, now);
         for (place, bell) in self.bells.iter().enumerate() {
@@ -216,6 +219,11 @@ impl Live {
         }
         stats.observe(&origin);
         events
+    }
+
+    /// All that was published, for a server that goes on with it.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin.borrow().clone()
     }
 
     /// Wakes whoever is parked for a rendition that changed.

@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use super::connection;
 use super::live::Live;
 use crate::delivery::stats::Stats;
+use crate::origin::Origin;
 use crate::origin::event::Event;
 use crate::origin::media::{Publication, RenditionSettings, RunId};
 use crate::time::{Nanos, UnixTime};
@@ -65,6 +66,8 @@ pub struct ServerConfig {
     pub max_files: u32,
     /// PART-HOLD-BACK as a multiple of PART-TARGET.
     pub part_hold_back: f64,
+    /// The presentation to go on with, of the same run and renditions; `None` begins one.
+    pub going_on: Option<Origin>,
 }
 
 /// What the server tells the sink, from the thread `llhls-http`.
@@ -139,7 +142,7 @@ pub struct Server {
     messages: mpsc::UnboundedSender<Message>,
     stats: Arc<Mutex<Stats>>,
     /// `None` once it was joined.
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<Option<Origin>>>>,
 }
 
 enum Message {
@@ -177,10 +180,12 @@ impl Server {
                     let outcome = catch_unwind(AssertUnwindSafe(|| {
                         let live = Rc::new(Live::new(settings, stats, Rc::clone(&report)));
                         let tasks = tokio::task::LocalSet::new();
-                        runtime.block_on(tasks.run_until(run(live, listener, inbox)))
+                        let life = run(Rc::clone(&live), listener, inbox);
+                        runtime.block_on(tasks.run_until(life))?;
+                        Ok::<_, io::Error>(live.origin())
                     }));
                     let failure = match outcome {
-                        Ok(Ok(())) => return,
+                        Ok(Ok(origin)) => return Some(origin),
                         Ok(Err(error)) => format!("the HTTP server cannot listen: {error}"),
                         Err(panic) => {
                             format!("the HTTP server panicked: {}", panic_text(panic.as_ref()))
@@ -188,12 +193,13 @@ impl Server {
                     };
                     // A reporter that panics itself has nobody left to tell.
                     let _ = catch_unwind(AssertUnwindSafe(|| report(Report::Failed(failure))));
+                    None
                 }
             })?;
         Ok(Self {
             messages,
             stats,
-            thread: Some(thread),
+            thread: Mutex::new(Some(thread)),
         })
     }
 
@@ -205,6 +211,11 @@ impl Server {
             .send(Message::Publish(publication, Instant::now()));
     }
 
+    /// Whether it still takes publications.
+    pub fn is_alive(&self) -> bool {
+        !self.messages.is_closed()
+    }
+
     /// The figures of this moment, from any thread.
     pub fn stats(&self) -> Stats {
         self.stats
@@ -213,19 +224,20 @@ impl Server {
             .clone()
     }
 
-    /// Answers every parked request with 503, closes all sockets and joins the thread: about a second at most.
-    pub fn stop(self) {
-        drop(self);
+    /// Answers every parked request with 503, closes all sockets and joins the thread: about a second at most. Answers what
+    /// was published, for another server to go on with; `None` when it failed or was stopped before.
+    pub fn stop(&self) -> Option<Origin> {
+        let _ = self.messages.send(Message::Stop);
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let thread = thread.take()?;
+        // Panics were caught and reported inside.
+        thread.join().ok().flatten()
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.messages.send(Message::Stop);
-        if let Some(thread) = self.thread.take() {
-            // Panics were caught and reported inside.
-            let _ = thread.join();
-        }
+        let _ = self.stop();
     }
 }
 

@@ -107,8 +107,9 @@ impl RenditionSettings {
 /// What the sink hands to the origin, in the order players shall see it.
 #[derive(Clone, Debug)]
 pub enum Publication {
-    /// The first segment of this rendition will have this number, which is that of the main rendition's segment of the
-    /// same time. Only before its first part; without it the first segment is 0.
+    /// The first segment of this rendition in this run will have this number, counted from the run's first segment, which
+    /// is that of the main rendition's segment of the same time. Only before its first part; without it that is 0. One that
+    /// has segments of an earlier run has gaps up to there.
     Start(RenditionId, Msn),
     /// The initialization section of the parts that follow. One that differs from the last makes the next segment a
     /// discontinuity, which the sink has to mark in the other renditions (rule MV-11).
@@ -136,6 +137,9 @@ pub enum Publication {
     /// Its playlist gets EXT-X-ENDLIST, because that is what the tag says: no more segments will be added (4.4.3.4). The
     /// multivariant playlist names it no longer, so that nobody who comes now begins with what is over.
     EndOfRendition(RenditionId),
+    /// The source is gone, and another run goes on with this presentation: what is open ends, all renditions count on from
+    /// the same number, and what comes next is a discontinuity. Nobody who waits is answered.
+    EndOfRun,
     /// The stream is over; nothing follows (rule PL-42).
     EndOfStream,
 }

@@ -14,6 +14,8 @@ pub mod rendition;
 mod tests;
 pub mod window;
 
+mod continuation;
+
 use crate::time::{MediaTime, UnixTime};
 use event::{Event, Violation};
 use media::{Msn, Publication, RenditionId, RunId};
@@ -30,7 +32,7 @@ pub struct Revision(pub u64);
 /// The presentation goes live as a whole, when each rendition has its first complete segment, except those that are
 /// known not to come in time ([`Publication::Absent`]) or are over already. One that is late joins with its first
 /// segment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Origin {
     run: RunId,
     /// Never empty; the main one first.
@@ -74,9 +76,8 @@ impl Origin {
         self.revision.0 += 1;
         match publication {
             Publication::EndOfStream => self.end(now, &mut events),
-            Publication::Start(id, msn) => {
-                self.apply(id, &mut events, |rendition, _| rendition.window.start(msn));
-            }
+            Publication::EndOfRun => self.end_run(now, &mut events),
+            Publication::Start(id, msn) => self.start(id, msn, now, &mut events),
             Publication::Init(id, init) => self.apply(id, &mut events, |rendition, events| {
                 rendition.window.publish_init(init, events)
             }),

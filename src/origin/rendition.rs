@@ -110,7 +110,7 @@ fn printable(text: &str) -> String {
 }
 
 /// A rendition and what has been published to it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rendition {
     settings: RenditionSettings,
     pub(super) window: LiveWindow,

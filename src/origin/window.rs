@@ -108,7 +108,7 @@ impl Segment {
 }
 
 /// Everything published that can still be asked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LiveWindow {
     settings: WindowSettings,
     /// What the rendition is called, for events.
@@ -141,6 +141,10 @@ pub struct LiveWindow {
     bandwidth: Bandwidth,
     /// The others had a discontinuity where this rendition's first segment is.
     joins_at_discontinuity: bool,
+    /// The number of the first segment of this run, in all renditions.
+    first_of_run: Msn,
+    /// The next segment is the first of a run that goes on with the presentation of another.
+    begins_run: bool,
     is_ended: bool,
     version: Version,
 }
@@ -180,6 +184,8 @@ impl LiveWindow {
             longest_playlist: Nanos(0),
             bandwidth: Bandwidth::default(),
             joins_at_discontinuity: false,
+            first_of_run: Msn(0),
+            begins_run: false,
             is_ended: false,
             version: Version(0),
         }
@@ -191,10 +197,52 @@ impl LiveWindow {
         if self.has_begun() {
             return Err(Violation::StartAfterBegin);
         }
+        // Of those who were there before it it learns what is a discontinuity.
+        self.begins_run &= msn == self.first_of_run;
         self.first_msn = msn;
         self.next_msn = msn;
         self.first_listed = msn;
         Ok(())
+    }
+
+    /// The source is gone. What is open ends; what nobody could see because the constants never came is forgotten, for it may
+    /// not keep to those of the next run.
+    pub(super) fn end_run(&mut self, now: UnixTime, events: &mut Vec<Event>) {
+        if self.is_ended {
+            return;
+        }
+        if self.open.is_some() {
+            // There is a part, so there is a segment to end.
+            let _ = self.end_segment(None, now, events);
+        }
+        if self.constants.is_none() {
+            self.segments.clear();
+            self.first_msn = self.next_msn;
+            self.first_listed = self.next_msn;
+        }
+    }
+
+    /// The next run begins with segment `msn`, in all renditions.
+    pub(super) fn begin_run(&mut self, msn: Msn) {
+        if !self.has_begun() {
+            self.first_msn = msn;
+            self.next_msn = msn;
+            self.first_listed = msn;
+        }
+        self.first_of_run = msn;
+        self.begins_run = true;
+        self.awaits_init = false;
+        self.bump();
+    }
+
+    /// The number of the first segment of this run.
+    pub(super) fn first_of_run(&self) -> Msn {
+        self.first_of_run
+    }
+
+    /// Whether it has no part of this run, and had one of an earlier one.
+    pub(super) fn begins_run(&self) -> bool {
+        self.begins_run
     }
 
     /// A rendition that joins others takes over how they count discontinuities (rule MV-11): how many they had before
@@ -401,7 +449,9 @@ impl LiveWindow {
         let is_new_format = self.segments.back().is_some_and(|last| last.init != init);
         let msn = self.next_msn;
         let is_joint = std::mem::take(&mut self.joins_at_discontinuity);
-        let is_discontinuity = (is_discontinuity || is_new_format || is_joint) && msn != Msn(0);
+        let begins_run = std::mem::take(&mut self.begins_run);
+        let is_discontinuity =
+            (is_discontinuity || is_new_format || is_joint || begins_run) && msn != Msn(0);
         if is_discontinuity {
             events.push(Event::Discontinuity {
                 rendition: self.rendition.clone(),

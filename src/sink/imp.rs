@@ -22,15 +22,16 @@ use super::{
     ensemble::Ensemble,
     messages,
     pads::{self, LlHlsSinkPad},
+    presentation::{Kept, Presentation, Terms},
     road::Orders,
-    settings::{self, Settings},
+    settings::{self, OnRestart, Settings},
     track::{self, Track},
 };
 use crate::{
     cmaf::conductor::{Conductor, TrackIndex},
     http::{BindError, Report, Server, ServerConfig, bind},
     origin::event::Event,
-    origin::media::{Publication, RenditionKind, RenditionSettings, RunId},
+    origin::media::{Publication, RenditionId, RenditionKind, RenditionSettings, RunId},
 };
 
 /// Implementation of [`super::LlHlsSink`].
@@ -42,6 +43,8 @@ pub struct LlHlsSink {
     /// In the order they were requested.
     pads: Mutex<Vec<LlHlsSinkPad>>,
     running: Mutex<Option<Running>>,
+    /// What the last life left, if the next one may go on with it.
+    kept: Mutex<Option<Kept>>,
 }
 
 /// What exists from READY on.
@@ -49,17 +52,26 @@ pub struct LlHlsSink {
 struct Running {
     listener: TcpListener,
     port: u16,
-    server: Arc<Server>,
-    /// The server has had a run: the next one needs another.
+    presentation: Arc<Presentation>,
+    /// It has had a run.
     is_used: bool,
-    /// A pad of this run was released: frames of another pad need another run.
+    /// The run has ended, or its last pad was released: frames of another pad need another run.
     is_over: bool,
-    /// What the server was told of, by name of the pad.
-    renditions: Vec<RenditionSettings>,
     /// What the tracks of the run under way share.
     ensemble: Option<Arc<Ensemble>>,
     /// One a pad, with the pad's name.
     tracks: Vec<(glib::GString, Arc<Track>)>,
+}
+
+impl Running {
+    /// Whether the presentation there is can take a run with these settings and renditions.
+    fn fits(&self, settings: &Settings, renditions: &[RenditionSettings]) -> bool {
+        if self.is_used {
+            self.presentation.allows(settings, renditions)
+        } else {
+            self.presentation.is_of(renditions)
+        }
+    }
 }
 
 impl LlHlsSink {
@@ -89,6 +101,10 @@ impl LlHlsSink {
 
     fn running(&self) -> MutexGuard<'_, Option<Running>> {
         self.running.lock().expect("running lock poisoned")
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.kept.lock().expect("kept lock poisoned")
     }
 
     fn track(&self, pad: &LlHlsSinkPad) -> Option<Arc<Track>> {
@@ -164,14 +180,16 @@ impl LlHlsSink {
             .local_addr()
             .map_or(settings.port, |address| address.port());
         let renditions = self.renditions();
-        let server = self.start_server(&listener, &settings, renditions.clone())?;
+        let kept = self.kept().take();
+        let kept = kept.filter(|kept| kept.terms.allow(&settings, &renditions));
+        let is_used = kept.is_some();
+        let presentation = self.present(&listener, &settings, renditions, kept)?;
         *self.running() = Some(Running {
             listener,
             port,
-            server,
-            is_used: false,
+            presentation,
+            is_used,
             is_over: false,
-            renditions,
             ensemble: None,
             tracks: Vec::new(),
         });
@@ -201,16 +219,26 @@ impl LlHlsSink {
         gst::StateChangeError
     }
 
-    fn start_server(
+    /// Starts a server, for what was kept or for a presentation that begins.
+    fn present(
         &self,
         listener: &TcpListener,
         settings: &Settings,
         renditions: Vec<RenditionSettings>,
-    ) -> Result<Arc<Server>, gst::StateChangeError> {
-        let run = glib::uuid_string_random().replace('-', "");
+        kept: Option<Kept>,
+    ) -> Result<Arc<Presentation>, gst::StateChangeError> {
+        let (run, going_on, terms) = match kept {
+            Some(Kept { origin, terms }) => (origin.run().clone(), Some(origin), terms),
+            None => {
+                let run = glib::uuid_string_random().replace('-', "");
+                let run = RunId::new(&run[..8]).expect("hexadecimal digits");
+                (run, None, Terms::new(settings.clone(), renditions))
+            }
+        };
         let config = ServerConfig {
-            run: RunId::new(&run[..8]).expect("hexadecimal digits"),
-            renditions,
+            run,
+            renditions: terms.renditions.clone(),
+            going_on,
             playlist_name: settings.playlist_name.clone(),
             public_url: settings.public_url.clone(),
             cors_origin: settings.cors_origin.clone(),
@@ -231,7 +259,7 @@ impl LlHlsSink {
         listener
             .try_clone()
             .and_then(|listener| Server::start(listener, config, report))
-            .map(Arc::new)
+            .map(|server| Arc::new(Presentation::new(server, terms)))
             .map_err(|error| {
                 gst::element_imp_error!(
                     self,
@@ -281,8 +309,8 @@ impl LlHlsSink {
         Ok(track)
     }
 
-    /// READY to PAUSED: a run begins. The server answers from READY on, so only a second run, or one with other pads, needs
-    /// another server.
+    /// READY to PAUSED: a run begins. The server answers from READY on, so only a run with other pads, or a second one that
+    /// does not go on with the first, needs another server.
     fn begin_run(&self) -> Result<(), gst::StateChangeError> {
         let settings = self.settings().clone();
         if let Some(mistake) = settings.mistake() {
@@ -291,40 +319,44 @@ impl LlHlsSink {
         }
         let renditions = self.renditions();
         let listener = match self.running().as_ref() {
-            Some(running) if running.is_used || running.renditions != renditions => {
+            Some(running) if !running.fits(&settings, &renditions) => {
                 running.listener.try_clone().map(Some)
             }
             _ => Ok(None),
         };
         if let Some(listener) = listener.map_err(|_| gst::StateChangeError)? {
-            let server = self.start_server(&listener, &settings, renditions.clone())?;
+            let next = self.present(&listener, &settings, renditions, None)?;
             // Taken out first: stopping answers everyone who waits, and that must not happen under the lock.
             let old = self
                 .running()
                 .as_mut()
-                .map(|running| std::mem::replace(&mut running.server, server));
-            drop(old);
+                .map(|running| std::mem::replace(&mut running.presentation, next));
+            if let Some(old) = old {
+                old.give_way();
+            }
         }
         let pads = self.ordered_pads();
         let ensemble = Arc::new(Ensemble::new(
             Conductor::new(pads.len().max(1), TrackIndex(0)),
             settings.track_timeout(),
         ));
-        let server = match self.running().as_mut() {
+        let presentation = match self.running().as_mut() {
             Some(running) => {
                 running.is_used = true;
                 running.is_over = false;
-                running.renditions = renditions;
                 running.ensemble = Some(Arc::clone(&ensemble));
-                Arc::clone(&running.server)
+                Arc::clone(&running.presentation)
             }
             None => return Err(gst::StateChangeError),
         };
+        if let Some(seconds) = presentation.target_duration() {
+            ensemble.change(|conductor| conductor.fix_target_duration(seconds));
+        }
         for (index, pad) in pads.iter().enumerate() {
             let Some(track) = self.track(pad) else {
                 continue;
             };
-            let server = Arc::clone(&server);
+            let presentation = Arc::clone(&presentation);
             track.set_sync(settings.sync);
             let orders = Orders {
                 track: TrackIndex(index),
@@ -334,17 +366,21 @@ impl LlHlsSink {
                 segment_duration: settings.segment_duration(),
                 part_duration: settings.part_duration(),
                 send_keyframe_requests: settings.send_keyframe_requests,
-                publish: Box::new(move |publication| server.publish(publication)),
+                constants: presentation.constants(RenditionId(index)),
+                dated_until: presentation.dated_until(),
+                publish: Box::new(move |publication| presentation.publish(publication)),
             };
             track.feeder.prepare(orders);
         }
         Ok(())
     }
 
-    /// PAUSED to READY: whoever waits gets the final playlist (rule PL-42).
+    /// PAUSED to READY.
     fn end_run(&self) {
-        if let Some(running) = self.running().as_ref() {
-            running.server.publish(Publication::EndOfStream);
+        let on_restart = self.settings().on_restart;
+        if let Some(running) = self.running().as_mut() {
+            running.is_over = true;
+            running.presentation.end_run(on_restart);
         }
     }
 
@@ -355,12 +391,14 @@ impl LlHlsSink {
             // Without a target the pad takes nothing; it cannot fail.
             let _ = pad.set_target(None::<&gst::Pad>);
         }
-        if let Some(Running { server, tracks, .. }) = running {
-            for (_, track) in tracks {
+        if let Some(running) = running {
+            for (_, track) in running.tracks {
                 track.remove(self.obj().upcast_ref());
             }
-            // The last reference: answers everyone who waits and joins the thread.
-            drop(server);
+            // Answers everyone who waits and joins the thread.
+            let kept = running.presentation.close();
+            let on_restart = self.settings().on_restart;
+            *self.kept() = kept.filter(|_| on_restart == OnRestart::Continue);
         }
     }
 
@@ -422,16 +460,16 @@ impl ObjectImpl for LlHlsSink {
                 source.map(DateSource::as_str).to_value()
             }
             "stats" => {
-                let server = self
+                let presentation = self
                     .running()
                     .as_ref()
-                    .map(|running| Arc::clone(&running.server));
+                    .map(|running| Arc::clone(&running.presentation));
                 let frames: Vec<_> = self
                     .ordered_pads()
                     .iter()
                     .filter_map(|pad| Some((pad.name(), self.track(pad)?.feeder.counts())))
                     .collect();
-                let figures = server.map(|server| server.stats());
+                let figures = presentation.map(|presentation| presentation.stats());
                 messages::stats(figures.as_ref(), &frames).to_value()
             }
             name => self
@@ -530,12 +568,12 @@ impl ElementImpl for LlHlsSink {
         self.pads().retain(|other| other != pad);
         let is_running = self.obj().current_state() > gst::State::Ready;
         let name = pad.name();
-        let (is_last, server) = match self.running().as_mut() {
+        let (is_last, presentation) = match self.running().as_mut() {
             Some(running) => {
                 running.tracks.retain(|(of, _)| *of != name);
                 let is_last = running.tracks.is_empty();
                 running.is_over |= is_running && is_last;
-                (is_last, Some(Arc::clone(&running.server)))
+                (is_last, Some(Arc::clone(&running.presentation)))
             }
             None => (false, None),
         };
@@ -544,8 +582,8 @@ impl ElementImpl for LlHlsSink {
             track.remove(self.obj().upcast_ref());
         }
         // Without its last track the stream is over: whoever waits gets the final playlist (rule PL-42).
-        if let Some(server) = server.filter(|_| is_running && is_last) {
-            server.publish(Publication::EndOfStream);
+        if let Some(presentation) = presentation.filter(|_| is_running && is_last) {
+            presentation.publish(Publication::EndOfStream);
         }
         let element = self.obj();
         element.child_removed(pad, &name);

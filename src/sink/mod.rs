@@ -16,6 +16,7 @@ mod imp;
 mod messages;
 mod muxing;
 mod pads;
+mod presentation;
 mod road;
 mod settings;
 mod track;

@@ -24,8 +24,8 @@ use crate::{
         conductor::TrackIndex,
         init, moof,
         segmenter::{
-            Cut, DropReason, Frame, NewBorder, Placement, Plan, SegmentEnd, SegmentEndCause,
-            Segmenter, Step,
+            Constants, Cut, DropReason, Frame, NewBorder, Placement, Plan, SegmentEnd,
+            SegmentEndCause, Segmenter, Step,
         },
     },
     origin::media::{InitSection, Msn, NewPart, Publication, RenditionId},
@@ -56,6 +56,10 @@ pub(super) struct Orders {
     pub(super) segment_duration: Nanos,
     pub(super) part_duration: Nanos,
     pub(super) send_keyframe_requests: bool,
+    /// What an earlier run of the same presentation fixed.
+    pub(super) constants: Option<Constants>,
+    /// Where its dates end.
+    pub(super) dated_until: Option<UnixTime>,
     /// Takes what players shall see. Never blocks.
     pub(super) publish: Box<dyn Fn(Publication) + Send>,
 }
@@ -118,13 +122,13 @@ pub(super) struct Road {
 impl Road {
     pub(super) fn new(orders: Orders) -> Self {
         Self {
+            dated_until: orders.dated_until,
             orders,
             segment: None,
             format: None,
             segmenter: None,
             timescale: None,
             reference: None,
-            dated_until: None,
             followed: None,
             has_wrong_dates: false,
             needs_init: true,
@@ -298,6 +302,7 @@ impl Feeder {
                 frame_duration: format.frame_duration(),
                 is_audio: format.is_audio(),
                 has_company: road.orders.has_company,
+                constants: road.orders.constants,
             })
         });
         let steps = self.segment(road, &mut segmenter, frame);

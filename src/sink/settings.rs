@@ -18,7 +18,28 @@ const DEFAULT_PLAYLIST_LENGTH: u32 = 6;
 const DEFAULT_MAX_FILES: u32 = 20;
 /// Milliseconds.
 const DEFAULT_TRACK_TIMEOUT: u32 = 3000;
+/// As many target durations from the end the playlist lists parts (rule PL-36).
+const LISTED_TARGET_DURATIONS: u32 = 3;
 const DEFAULT_CORS_ORIGIN: &str = "*";
+
+/// What a run after READY, or NULL, makes of what the one before left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstLlHlsSinkOnRestart")]
+pub(super) enum OnRestart {
+    /// The old presentation ends, and another begins at the same URL.
+    #[default]
+    #[enum_value(
+        name = "NewPresentation: the old one ends, another begins at the same URL",
+        nick = "new-presentation"
+    )]
+    NewPresentation,
+    /// The presentation goes on behind a discontinuity.
+    #[enum_value(
+        name = "Continue: the playlist goes on behind EXT-X-DISCONTINUITY",
+        nick = "continue"
+    )]
+    Continue,
+}
 
 /// The writable properties.
 #[derive(Clone, Debug)]
@@ -46,6 +67,7 @@ pub(super) struct Settings {
     /// 0: eight for each connection there may be.
     pub(super) max_parked: u32,
     pub(super) post_part_messages: bool,
+    pub(super) on_restart: OnRestart,
 }
 
 impl Default for Settings {
@@ -68,6 +90,7 @@ impl Default for Settings {
             max_connections_per_address: 0,
             max_parked: 0,
             post_part_messages: false,
+            on_restart: OnRestart::default(),
         }
     }
 }
@@ -83,6 +106,17 @@ impl Settings {
 
     pub(super) fn track_timeout(&self) -> Duration {
         Duration::from_millis(u64::from(self.track_timeout))
+    }
+
+    /// Whether playlists made with these settings go on with those made with the others: same URLs, same constants.
+    pub(super) fn presents_like(&self, other: &Self) -> bool {
+        self.playlist_name == other.playlist_name
+            && self.public_url == other.public_url
+            && self.segment_duration == other.segment_duration
+            && self.part_duration == other.part_duration
+            && self.part_hold_back == other.part_hold_back
+            && self.playlist_length == other.playlist_length
+            && self.max_files == other.max_files
     }
 
     /// What of the settings makes no sense, in a sentence for the user.
@@ -125,6 +159,22 @@ impl Settings {
                 self.part_duration, self.segment_duration
             ));
         }
+        let hold_back = self.part_hold_back * f64::from(self.part_duration);
+        // Half a second rounds up, and 1 is the least.
+        let target_duration = ((self.segment_duration + 500) / 1000).max(1);
+        let listed = target_duration * LISTED_TARGET_DURATIONS * 1000;
+        if hold_back > f64::from(listed) {
+            return Some(format!(
+                "part-hold-back {} with part-duration {} ms keeps players {hold_back} ms behind, but the playlist has parts for {listed} ms only",
+                self.part_hold_back, self.part_duration
+            ));
+        }
+        if self.max_files < self.playlist_length {
+            return Some(format!(
+                "max-files {} is less than playlist-length {}: what the playlist lists has to be kept",
+                self.max_files, self.playlist_length
+            ));
+        }
         None
     }
 
@@ -148,6 +198,7 @@ impl Settings {
             "max-connections-per-address" => self.max_connections_per_address.to_value(),
             "max-parked" => self.max_parked.to_value(),
             "post-part-messages" => self.post_part_messages.to_value(),
+            "on-restart" => self.on_restart.to_value(),
             _ => return None,
         })
     }
@@ -177,6 +228,7 @@ impl Settings {
             "max-connections-per-address" => self.max_connections_per_address = number(),
             "max-parked" => self.max_parked = number(),
             "post-part-messages" => self.post_part_messages = claim(),
+            "on-restart" => self.on_restart = value.get().expect(CHECKED),
             _ => {}
         }
     }
@@ -299,6 +351,11 @@ pub(super) fn properties() -> Vec<glib::ParamSpec> {
             .blurb("Post an llhls-part message for each part; only for applications that read their bus")
             .default_value(false)
             .mutable_playing()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("on-restart", OnRestart::default())
+            .nick("On restart")
+            .blurb("What a run after READY or NULL does: 'new-presentation' ends the old one and begins another, 'continue' goes on with it behind EXT-X-DISCONTINUITY, unless pads, URLs or durations differ or it came to its end; read when leaving READY and PAUSED")
+            .mutable_ready()
             .build(),
         glib::ParamSpecString::builder("pdt-source")
             .nick("PDT source")

@@ -1,5 +1,6 @@
-// The player page when the source itself misbehaves: nothing comes for three seconds, and the picture changes its size.
-// It must play on by itself, without a reload.
+// The player page when the source itself misbehaves: nothing comes for three seconds, the picture changes its size, and the
+// pipeline is stopped and started again. It must play on by itself, without a reload; and without starting over, unless the
+// last of these began another presentation, which it does without `--on-restart continue`.
 //
 //     node web/test/interrupted.mjs PROGRAM [ARGUMENT...]
 //
@@ -9,6 +10,7 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { START_DEADLINE_MS, addresses, report, rounded, untilGrown, withPage } from './browser.mjs';
 
+const goesOn = process.argv.includes('continue');
 const PAUSE_MS = 3000;
 // From the moment the source is back to a moving picture at the live edge.
 const RECOVERY_DEADLINE_MS = 15000;
@@ -41,9 +43,17 @@ try {
         .catch(() => failures.push('the new picture size is not shown'));
       figures.afterResize = await movesOn(page, 'after the picture changed its size');
     }
+    const { restarts } = await page.evaluate(() => window.llhls.stats());
+    if (restarts > 0) failures.push(`the page started over ${restarts} times before there was another run`);
+    tell('restart');
+    if (!goesOn) {
+      await page.waitForFunction((before) => window.llhls.stats().restarts > before, restarts, { timeout: RECOVERY_DEADLINE_MS })
+        .catch(() => failures.push('the page did not notice the new presentation'));
+    }
+    figures.afterRestart = await movesOn(page, 'after the restart');
     const last = await page.evaluate(() => window.llhls.stats());
     Object.assign(figures, { stalls: last.stalls, stalledSeconds: rounded(last.stalledSeconds), restarts: last.restarts, fatal: last.fatal });
-    if (last.restarts > 0) failures.push(`the page started over ${last.restarts} times`);
+    if (goesOn && last.restarts > 0) failures.push(`the page started over ${last.restarts} times`);
   });
 } catch (error) {
   failures.push(error.message.split('\n')[0]);

@@ -14,6 +14,7 @@ fn plan(timescale: u32, frame_duration: Option<Nanos>) -> Plan {
         frame_duration,
         is_audio: false,
         has_company: false,
+        constants: None,
     }
 }
 

@@ -51,6 +51,7 @@ fn config() -> ServerConfig {
         playlist_length: 6,
         max_files: 20,
         part_hold_back: 3.0,
+        going_on: None,
     }
 }
 
