@@ -1,36 +1,15 @@
 //! Several tracks into one element: whatever the sources, one presentation comes out.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test says no")]
-
 mod support;
 
-use std::{collections::BTreeMap, ops::Range};
+use std::collections::BTreeMap;
 
 use gst::prelude::*;
 use support::{
+    pair::{Pair, aac, sound, video},
     stream::{Frames, Stream},
-    tracks::{self, Rendition},
+    tracks::{self, Rendition, breaks},
 };
-
-/// Key frames of its own: an encoder that nothing holds back runs ahead of the requests.
-const PICTURE: &str = "video/x-raw,format=I420,width=160,height=120,framerate=30/1 \
-    ! x264enc tune=zerolatency speed-preset=ultrafast threads=1 key-int-max=30 ! h264parse";
-
-fn video(seconds: u32) -> String {
-    format!("videotestsrc num-buffers={} ! {PICTURE}", seconds * 30)
-}
-
-/// Whole seconds of 1000 samples a buffer.
-fn sound(seconds: u32) -> String {
-    format!(
-        "audiotestsrc samplesperbuffer=1000 num-buffers={} ! audio/x-raw,rate=48000,channels=2 ! audioconvert",
-        seconds * 48
-    )
-}
-
-fn aac(seconds: u32) -> String {
-    format!("{} ! avenc_aac ! aacparse", sound(seconds))
-}
 
 fn play(branches: &str, properties: &str) -> BTreeMap<String, Rendition> {
     tracks::play_and_check(&mut Stream::of_branches(branches, properties))
@@ -181,106 +160,10 @@ fn a_real_muxed_file_without_queues() {
     assert_eq!(renditions["audio"].entry, "mp4a");
 }
 
-fn fed(pad: &str) -> String {
-    format!("appsrc name={pad} format=time is-live=true max-bytes=0 ! sink.{pad}")
-}
-
-/// Two tracks fed by hand.
-struct Fed {
-    stream: Stream,
-    video: gst_app::AppSrc,
-    audio: gst_app::AppSrc,
-    pictures: Frames,
-    sounds: Frames,
-}
-
-impl Fed {
-    fn new(seconds: u32, properties: &str) -> Self {
-        let pictures = Frames::test_picture(seconds as usize * 30, 30);
-        let sounds = Frames::of(&aac(seconds));
-        let stream = Stream::of_branches(&format!("{} {}", fed("video"), fed("audio")), properties);
-        let source = |name: &str| {
-            let source = stream.pipeline.by_name(name).unwrap();
-            source.downcast::<gst_app::AppSrc>().unwrap()
-        };
-        let (video, audio) = (source("video"), source("audio"));
-        video.set_caps(Some(&pictures.caps));
-        audio.set_caps(Some(&sounds.caps));
-        Self {
-            stream,
-            video,
-            audio,
-            pictures,
-            sounds,
-        }
-    }
-
-    /// Pushes what lies between two moments, `by` later than it is, in milliseconds. In step, as a source would.
-    fn push(&self, range: Range<u64>, by: i64, tracks: &str) {
-        let mut all: Vec<(u64, bool, gst::Buffer)> = Vec::new();
-        for (is_video, frames) in [(true, &self.pictures), (false, &self.sounds)] {
-            if !tracks.contains(if is_video { 'v' } else { 'a' }) {
-                continue;
-            }
-            for buffer in &frames.buffers {
-                let time = buffer.pts().unwrap().mseconds();
-                if range.contains(&time) {
-                    let mut buffer = buffer.clone();
-                    let later = gst::ClockTime::from_mseconds(time.checked_add_signed(by).unwrap())
-                        + gst::ClockTime::from_nseconds(
-                            buffer.pts().unwrap().nseconds() % 1_000_000,
-                        );
-                    let made = buffer.make_mut();
-                    made.set_pts(later);
-                    made.set_dts(is_video.then_some(later));
-                    all.push((later.nseconds(), is_video, buffer));
-                }
-            }
-        }
-        all.sort_by_key(|(time, ..)| *time);
-        for (_, is_video, buffer) in all {
-            let source = if is_video { &self.video } else { &self.audio };
-            source.push_buffer(buffer).unwrap();
-        }
-    }
-
-    fn end(&mut self) -> BTreeMap<String, Rendition> {
-        // Either may have ended before.
-        let _ = self.video.end_of_stream();
-        let _ = self.audio.end_of_stream();
-        tracks::end_and_check(&mut self.stream)
-    }
-
-    fn wait_until_fed(&self, pad: &str, least: usize) {
-        support::wait_until(&format!("{least} frames at {pad}"), || {
-            self.stream.fed_to(pad).len() >= least
-        });
-    }
-
-    fn wait_for(&self, pad: &str, figure: &str, least: u64) {
-        support::wait_until(&format!("{least} {figure} of {pad}"), || {
-            let stats = self.stream.stats().get::<gst::Structure>(pad);
-            stats.is_ok_and(|stats| stats.get::<u64>(figure).is_ok_and(|now| now >= least))
-        });
-    }
-}
-
-fn breaks(rendition: &Rendition) -> Vec<u64> {
-    let mut before = 0;
-    let mut numbers = Vec::new();
-    for (number, segment) in &rendition.segments {
-        if segment.discontinuities > before {
-            numbers.push(*number);
-        }
-        before = segment.discontinuities;
-    }
-    numbers
-}
-
 /// A part of sound is not held back until the next picture, which cannot come sooner.
 #[test]
 fn sound_goes_as_far_as_the_next_picture() {
-    let fed = Fed::new(2, "");
+    let fed = Pair::new(2, "");
     fed.stream.play();
     fed.push(0..2000, 0, "va");
     fed.wait_for("video", "taken", 60);
@@ -292,7 +175,7 @@ fn sound_goes_as_far_as_the_next_picture() {
 
 #[test]
 fn sound_that_comes_three_seconds_late_joins() {
-    let mut fed = Fed::new(8, "track-timeout=100");
+    let mut fed = Pair::new(8, "track-timeout=100");
     fed.stream.play();
     fed.push(0..3300, 0, "v");
     fed.wait_for("video", "segments", 2);
@@ -304,7 +187,7 @@ fn sound_that_comes_three_seconds_late_joins() {
 
 #[test]
 fn a_picture_that_comes_three_seconds_late_joins() {
-    let mut fed = Fed::new(8, "track-timeout=100");
+    let mut fed = Pair::new(8, "track-timeout=100");
     fed.stream.play();
     fed.push(0..3000, 0, "a");
     fed.wait_for("audio", "segments", 2);
@@ -315,7 +198,7 @@ fn a_picture_that_comes_three_seconds_late_joins() {
 
 #[test]
 fn sound_three_seconds_late_is_waited_for_if_there_is_time() {
-    let mut fed = Fed::new(8, "track-timeout=20000");
+    let mut fed = Pair::new(8, "track-timeout=20000");
     fed.stream.play();
     fed.push(0..3000, 0, "v");
     fed.wait_until_fed("video", 90);
@@ -327,7 +210,7 @@ fn sound_three_seconds_late_is_waited_for_if_there_is_time() {
 
 #[test]
 fn a_track_that_stays_silent_does_not_hold_up_the_rest() {
-    let fed = Fed::new(4, "track-timeout=100");
+    let fed = Pair::new(4, "track-timeout=100");
     fed.stream.play();
     fed.push(0..4000, 0, "v");
     fed.wait_for("video", "segments", 3);
@@ -340,7 +223,7 @@ fn a_track_that_stays_silent_does_not_hold_up_the_rest() {
 
 #[test]
 fn sound_that_ends_early_leaves_the_picture() {
-    let mut fed = Fed::new(6, "");
+    let mut fed = Pair::new(6, "");
     fed.stream.play();
     fed.push(0..2500, 0, "va");
     fed.audio.end_of_stream().unwrap();
@@ -353,7 +236,7 @@ fn sound_that_ends_early_leaves_the_picture() {
 
 #[test]
 fn a_picture_that_ends_early_leaves_the_sound_in_the_lead() {
-    let mut fed = Fed::new(6, "");
+    let mut fed = Pair::new(6, "");
     fed.stream.play();
     fed.push(0..2500, 0, "va");
     fed.video.end_of_stream().unwrap();
@@ -366,7 +249,7 @@ fn a_picture_that_ends_early_leaves_the_sound_in_the_lead() {
 
 #[test]
 fn both_jump_forwards_and_back() {
-    let mut fed = Fed::new(6, "");
+    let mut fed = Pair::new(6, "");
     fed.stream.play();
     fed.push(0..3000, 10_000, "va");
     fed.push(0..3000, 60_000, "va");
@@ -381,7 +264,7 @@ fn both_jump_forwards_and_back() {
 fn a_hole_in_one_track() {
     for (tracks, hole) in [("a", 300), ("v", 300), ("a", 2_000), ("v", 2_000)] {
         let other = if tracks == "a" { "v" } else { "a" };
-        let mut fed = Fed::new(8, "");
+        let mut fed = Pair::new(8, "");
         fed.stream.play();
         fed.push(0..2500, 0, "va");
         fed.push(2500..2500 + hole, 0, other);
@@ -392,7 +275,7 @@ fn a_hole_in_one_track() {
 
 #[test]
 fn other_caps_on_one_track_are_a_discontinuity_on_both() {
-    let mut fed = Fed::new(6, "");
+    let mut fed = Pair::new(6, "");
     fed.stream.play();
     fed.push(0..2500, 0, "va");
     let mono = Frames::of(&aac(6).replace("channels=2", "channels=1"));
@@ -406,7 +289,7 @@ fn other_caps_on_one_track_are_a_discontinuity_on_both() {
 
 #[test]
 fn a_flush_on_one_track() {
-    let mut fed = Fed::new(6, "");
+    let mut fed = Pair::new(6, "");
     fed.stream.play();
     fed.push(0..2400, 0, "va");
     fed.push(2400..2500, 0, "v");
@@ -426,7 +309,7 @@ fn a_flush_on_one_track() {
 
 #[test]
 fn a_pad_is_released_while_playing() {
-    let fed = Fed::new(6, "");
+    let fed = Pair::new(6, "");
     fed.stream.play();
     fed.push(0..2500, 0, "va");
     fed.wait_for("audio", "segments", 1);
@@ -445,7 +328,7 @@ fn a_pad_is_released_while_playing() {
 #[test]
 fn stopping_releases_tracks_that_wait_for_each_other() {
     for (tracks, timeout) in [("a", 600_000), ("v", 600_000), ("a", 0)] {
-        let fed = Fed::new(8, &format!("track-timeout={timeout}"));
+        let fed = Pair::new(8, &format!("track-timeout={timeout}"));
         fed.stream.play();
         if timeout == 0 {
             fed.push(0..1000, 0, "va");
@@ -463,7 +346,7 @@ fn stopping_releases_tracks_that_wait_for_each_other() {
 fn a_stall_of_either_track_ends() {
     for silent in ["v", "a"] {
         let other = if silent == "v" { "a" } else { "v" };
-        let mut fed = Fed::new(12, "");
+        let mut fed = Pair::new(12, "");
         fed.stream.play();
         fed.push(0..2000, 0, "va");
         fed.push(2000..7000, 0, other);

@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use crate::time::{Nanos, RunningTime};
+use crate::time::{NANOS_PER_SECOND, Nanos, RunningTime};
 
 /// How many borders are remembered: as many as a follower may be behind the leader, with files that are not paced.
 const REMEMBERED_BORDERS: usize = 4096;
@@ -33,6 +33,8 @@ pub struct Border {
     pub is_discontinuity: bool,
     /// What source time decode time 0 is at, from here to the next discontinuity, for every track.
     pub zero: RunningTime,
+    /// Presentation time the segment before it ended at: the same, but for a discontinuity.
+    pub ended: RunningTime,
     /// How far the leader had come when time jumped back here: what follows on from there is from before the jump.
     pub left_at: Option<RunningTime>,
 }
@@ -63,6 +65,8 @@ pub struct Conductor {
     /// How soon after that the leader's next frame, and so a border, may come.
     spacing: Nanos,
     target_duration: Option<u32>,
+    /// As long as what a leader that fell silent has of the first segment.
+    least_target_duration: u32,
     next_number: u64,
     /// A follower was interrupted: the leader's next segment is a discontinuity for all (rule MV-11).
     wants_break: bool,
@@ -72,6 +76,8 @@ pub struct Conductor {
 enum TrackState {
     Awaited,
     Here,
+    /// It has fallen silent while others went on; it is here again with its next frame.
+    Silent,
     /// It did not come in time; it may still.
     GivenUp,
     Ended,
@@ -88,17 +94,22 @@ impl Conductor {
             progress: None,
             spacing: Nanos(0),
             target_duration: None,
+            least_target_duration: 0,
             next_number: 0,
             wants_break: false,
         }
     }
 
-    /// A first frame of the track is there.
+    /// A first frame of the track is there, or the first after a silence.
     pub fn arrive(&mut self, track: TrackIndex) {
-        if let Some(state @ (TrackState::Awaited | TrackState::GivenUp)) =
+        let leader_is_over = self.tracks.get(self.leader.0) == Some(&TrackState::Ended);
+        if let Some(state @ (TrackState::Awaited | TrackState::GivenUp | TrackState::Silent)) =
             self.tracks.get_mut(track.0)
         {
             *state = TrackState::Here;
+            if leader_is_over {
+                self.leader = track;
+            }
         }
     }
 
@@ -123,6 +134,52 @@ impl Conductor {
             self.leader = by;
         }
         absent
+    }
+
+    /// The track has nothing to give, and nobody has to wait for it until it comes back. If it leads, the first of the others
+    /// that `can_lead` does from now on; when there is none, nobody has gone on without it and it is not silent.
+    ///
+    /// Answers whether it is silent now.
+    pub fn fall_silent(
+        &mut self,
+        track: TrackIndex,
+        can_lead: impl Fn(TrackIndex) -> bool,
+    ) -> bool {
+        if !self.has_started || self.tracks.get(track.0) != Some(&TrackState::Here) {
+            return false;
+        }
+        if track == self.leader {
+            let mut others = (0..self.tracks.len()).map(TrackIndex);
+            let next = others.find(|&other| {
+                other != track && self.tracks[other.0] == TrackState::Here && can_lead(other)
+            });
+            let Some(next) = next else { return false };
+            self.leader = next;
+            if let (None, Some(first), Some(progress)) =
+                (self.target_duration, self.borders.front(), self.progress)
+            {
+                let length = (progress + self.spacing - first.presentation).0;
+                let seconds = (length + NANOS_PER_SECOND / 2) / NANOS_PER_SECOND + 1;
+                self.least_target_duration = u32::try_from(seconds).unwrap_or(0);
+            }
+        }
+        self.tracks[track.0] = TrackState::Silent;
+        true
+    }
+
+    /// Gives the lead back to a track that comes before the leader in importance and has a frame presented at `presentation`
+    /// in the newest segment, if it is no further behind than `slack`. Otherwise the others would be past the borders it
+    /// decides.
+    pub fn reclaim(&mut self, track: TrackIndex, presentation: RunningTime, slack: Nanos) -> bool {
+        let is_in_step = self
+            .progress
+            .is_some_and(|progress| (progress - presentation).0 <= slack.0);
+        let is_here = self.tracks.get(track.0) == Some(&TrackState::Here);
+        let leads_again = self.has_started && is_here && track < self.leader && is_in_step;
+        if leads_again {
+            self.leader = track;
+        }
+        leads_again
     }
 
     /// Whether the track decides the borders.
@@ -178,12 +235,17 @@ impl Conductor {
         let jumps_from = self.progress.filter(|progress| {
             is_discontinuity && (*progress - presentation).0 >= SHORTEST_JUMP_BACK.0
         });
+        let ended = self
+            .progress
+            .filter(|_| is_discontinuity)
+            .map_or(presentation, |progress| progress + self.spacing);
         self.wants_break &= !is_discontinuity;
         self.borders.push_back(Border {
             number: self.next_number,
             presentation,
             is_discontinuity,
             zero,
+            ended,
             left_at: jumps_from,
         });
         self.next_number += 1;
@@ -228,18 +290,20 @@ impl Conductor {
         self.target_duration
     }
 
+    /// What EXT-X-TARGETDURATION has to be at least, while it is not known.
+    pub fn least_target_duration(&self) -> u32 {
+        self.least_target_duration
+    }
+
     /// The track is over. If it led, the next one that is there leads.
     pub fn end(&mut self, track: TrackIndex) {
         if let Some(state) = self.tracks.get_mut(track.0) {
             *state = TrackState::Ended;
         }
-        if track == self.leader
-            && let Some(next) = self
-                .tracks
-                .iter()
-                .position(|state| *state == TrackState::Here)
-        {
-            self.leader = TrackIndex(next);
+        if track == self.leader {
+            let first = |wanted| self.tracks.iter().position(|state| *state == wanted);
+            let next = first(TrackState::Here).or_else(|| first(TrackState::Silent));
+            self.leader = next.map_or(self.leader, TrackIndex);
         }
     }
 
@@ -261,6 +325,24 @@ impl Conductor {
             Some(number) => self.border_after(number),
             None => self.border_to_join(presentation),
         }
+    }
+
+    /// The borders a track in segment `number` goes past without a frame: all it may still pass, or those after which there is
+    /// another one before it goes on at `presentation`.
+    pub fn missed(&self, number: u64, presentation: Option<RunningTime>) -> Vec<Border> {
+        let mut ahead: Vec<Border> = self.borders_after(number).copied().collect();
+        if let Some(presentation) = presentation {
+            let next = ahead
+                .iter()
+                .rposition(|border| border.presentation <= presentation);
+            ahead.truncate(next.unwrap_or(0));
+        }
+        ahead
+    }
+
+    /// How far the leader has come.
+    pub fn progress(&self) -> Option<RunningTime> {
+        self.progress
     }
 
     fn borders_after(&self, number: u64) -> impl Iterator<Item = &Border> {
@@ -352,6 +434,62 @@ mod tests {
         assert_eq!(conductor.give_up(AUDIO), [], "not after the start");
         conductor.arrive(VIDEO);
         assert_eq!(conductor.leave(VIDEO, None, at(0), false), Leave::Follow);
+    }
+
+    #[test]
+    fn a_silent_leader_is_replaced_until_it_is_back_in_step() {
+        let mut conductor = Conductor::new(2, VIDEO);
+        conductor.arrive(VIDEO);
+        conductor.arrive(AUDIO);
+        begin(&mut conductor, 0);
+        assert_eq!(
+            conductor.leave(AUDIO, Some(0), at(20), false),
+            Leave::WaitForLeader
+        );
+        assert!(!conductor.fall_silent(VIDEO, |_| false), "nobody went on");
+        assert!(conductor.leads(VIDEO));
+        assert!(conductor.fall_silent(VIDEO, |other| other == AUDIO));
+        assert!(!conductor.fall_silent(VIDEO, |_| true), "silent already");
+        assert_eq!(conductor.leave(AUDIO, Some(0), at(20), false), Leave::Lead);
+        begin(&mut conductor, 1000);
+        begin(&mut conductor, 2000);
+        begin(&mut conductor, 3000);
+        let missed = |until| -> Vec<u64> {
+            let borders = conductor.missed(0, until);
+            borders.iter().map(|border| border.number).collect()
+        };
+        assert_eq!(missed(None), [1, 2, 3], "as long as it is silent");
+        assert_eq!(missed(Some(at(2500))), [1], "it may begin the second");
+        assert_eq!(missed(Some(at(500))), [0; 0]);
+        assert!(!conductor.reclaim(VIDEO, at(3000), Nanos(0)), "it is away");
+        conductor.arrive(VIDEO);
+        assert!(!conductor.reclaim(VIDEO, at(2800), Nanos::from_millis(100)));
+        assert!(!conductor.reclaim(AUDIO, at(3000), Nanos(0)), "it leads");
+        assert!(conductor.reclaim(VIDEO, at(2950), Nanos::from_millis(100)));
+        assert!(conductor.leads(VIDEO));
+    }
+
+    #[test]
+    fn a_track_that_ends_before_the_others_begin_leads_nobody() {
+        let mut conductor = Conductor::new(2, VIDEO);
+        conductor.end(VIDEO);
+        conductor.arrive(AUDIO);
+        assert_eq!(conductor.leave(AUDIO, None, at(0), true), Leave::Lead);
+    }
+
+    #[test]
+    fn a_silent_follower_keeps_nobody_waiting() {
+        let mut conductor = Conductor::new(3, VIDEO);
+        for track in 0..3 {
+            conductor.arrive(TrackIndex(track));
+        }
+        begin(&mut conductor, 0);
+        assert!(conductor.fall_silent(AUDIO, |_| false));
+        conductor.end(VIDEO);
+        assert!(conductor.leads(TrackIndex(2)), "the silent one cannot");
+        conductor.end(TrackIndex(2));
+        assert!(conductor.leads(AUDIO), "it is all that is left");
+        assert!(!conductor.is_over());
     }
 
     #[test]

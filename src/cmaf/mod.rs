@@ -7,6 +7,7 @@
 pub mod segmenter;
 
 pub mod conductor;
+pub mod turn;
 
 pub mod access_unit;
 mod av1;

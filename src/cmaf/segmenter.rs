@@ -10,6 +10,10 @@
 
 use std::collections::VecDeque;
 
+mod absence;
+
+use absence::Missing;
+
 use super::conductor::Border;
 use crate::time::{MediaTime, NANOS_PER_SECOND, Nanos, RunningTime, Timescale};
 
@@ -94,6 +98,23 @@ pub enum Step {
     BeginSegment(NewBorder),
     /// A following track begins to be seen, with the segment of this number.
     Join(u64),
+    /// A following track has nothing for a while, which follows its last part or opens a segment.
+    Gap(Gap),
+}
+
+/// A hole in a following track that is too long to be bridged: its segments are numbered like the leader's all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Decode time it begins at, in ticks, as in [`Cut`].
+    pub decode: i64,
+    /// More than zero.
+    pub duration: MediaTime,
+    /// As in [`Cut`].
+    pub date: RunningTime,
+    /// As in [`Cut`].
+    pub zero: RunningTime,
+    /// Time or format jumped before it.
+    pub is_discontinuity: bool,
 }
 
 /// What the leading track decides with the first frame of a segment.
@@ -193,6 +214,8 @@ pub enum SegmentEndCause {
     NoKeyFrame,
     /// Time or format jumped.
     Discontinuity,
+    /// The leader's ended while this track had nothing.
+    Gap,
     /// The stream is over.
     EndOfStream,
 }
@@ -217,6 +240,8 @@ pub struct Segmenter {
     line: Option<Line>,
     /// The line it left last.
     left: Option<Line>,
+    /// The track has had nothing for longer than is bridged, and joins again when it has.
+    missing: Option<Missing>,
     part: Option<OpenPart>,
     segment: Option<OpenSegment>,
     /// Decode time where the last closed part ended.
@@ -229,6 +254,8 @@ pub struct Segmenter {
     constants: Option<Constants>,
     /// EXT-X-TARGETDURATION of the presentation, if another track has fixed it.
     given_target_duration: Option<u32>,
+    /// What it has to be at least, if it is this track that fixes it.
+    least_target_duration: u32,
     /// Number of the segment it is in.
     number: Option<u64>,
     /// The next part is the first after a jump.
@@ -293,6 +320,7 @@ impl Segmenter {
             plan,
             line: None,
             left: None,
+            missing: None,
             part: None,
             segment: None,
             end: 0,
@@ -301,6 +329,7 @@ impl Segmenter {
             part_target: fixed.or(promised),
             constants: plan.constants,
             given_target_duration: None,
+            least_target_duration: 0,
             number: None,
             is_discontinuity: false,
             breaks_next: false,
@@ -348,9 +377,24 @@ impl Segmenter {
         self.given_target_duration = Some(seconds);
     }
 
+    /// Another track already has as much as this, in seconds, of the first segment.
+    pub fn require_target_duration(&mut self, seconds: u32) {
+        self.least_target_duration = seconds;
+    }
+
     /// Another track was interrupted: the next segment this one leads is a discontinuity, though its own time goes on.
     pub fn break_next(&mut self) {
         self.breaks_next = true;
+    }
+
+    /// Whether it has nothing to give just now; see [`Segmenter::fall_silent`].
+    pub fn is_missing(&self) -> bool {
+        self.missing.is_some()
+    }
+
+    /// Whether it is on its line: frames are taken.
+    pub fn is_going_on(&self) -> bool {
+        self.line.is_some()
     }
 
     fn take(&mut self, frame: Frame, mut guide: Guide) -> Vec<Step> {
@@ -361,6 +405,7 @@ impl Segmenter {
         }
         let Some(line) = self.line else {
             return match guide {
+                Guide::Lead if self.missing.is_some() => self.lead_on(&frame, steps),
                 Guide::Lead => self.await_key_frame(&frame, steps),
                 Guide::Follow(border) => self.join(&frame, border, steps),
             };
@@ -404,6 +449,11 @@ impl Segmenter {
     /// Ends the segment because the format changes; the next frame starts another with a discontinuity.
     pub fn interrupt(&mut self) -> Vec<Step> {
         let mut steps = Vec::new();
+        if self.missing.is_some() {
+            // Its segment goes on, without it, up to the leader's next.
+            self.is_discontinuity = true;
+            return steps;
+        }
         self.close_open_end(&mut steps);
         self.end_segment(SegmentEndCause::Discontinuity, &mut steps);
         self.leave_line();
@@ -416,6 +466,7 @@ impl Segmenter {
         self.close_open_end(&mut steps);
         self.end_segment(SegmentEndCause::EndOfStream, &mut steps);
         self.line = None;
+        self.missing = None;
         steps
     }
 
@@ -429,14 +480,7 @@ impl Segmenter {
             // A key frame is worth keeping: it goes one tick after the frame before it.
             return (!frame.is_sync).then_some(DropReason::Backwards);
         }
-        let wanted = line.decode(frame.decode, self.plan.timescale);
-        let latest_end = match (&self.part, self.part_target) {
-            (Some(part), Some(target)) => part.start + target,
-            (Some(part), None) => part.last,
-            (None, _) => self.end,
-        };
-        let hole = self.plan.timescale.nanos(wanted - latest_end);
-        if advance.0 <= 0 || hole > LONGEST_BRIDGED_HOLE {
+        if advance.0 <= 0 || self.hole_before(frame, line) > LONGEST_BRIDGED_HOLE {
             steps.append(&mut self.interrupt());
         } else {
             if self.spacings.len() == REMEMBERED_SPACINGS {
@@ -446,6 +490,17 @@ impl Segmenter {
             self.spacings.push_back(spacing);
         }
         None
+    }
+
+    /// From where the open part ends at the latest.
+    fn hole_before(&self, frame: &Frame, line: Line) -> Nanos {
+        let timescale = self.plan.timescale;
+        let latest_end = match (&self.part, self.part_target) {
+            (Some(part), Some(target)) => part.start + target,
+            (Some(part), None) => part.last,
+            (None, _) => self.end,
+        };
+        timescale.nanos(line.decode(frame.decode, timescale) - latest_end)
     }
 
     /// The border a following track has reached with this frame.
@@ -482,25 +537,45 @@ impl Segmenter {
             .max(self.plan.timescale.nanos(half_frame))
     }
 
+    /// How far the presentation of a line's first frame is behind its decode time.
+    fn offset(&self, frame: &Frame) -> Nanos {
+        if self.plan.is_audio {
+            Nanos(0)
+        } else {
+            frame.presentation - frame.decode
+        }
+    }
+
     /// A following track begins at a border: with the frame that is there, or not much after it.
-    fn join(&mut self, frame: &Frame, border: Option<Border>, mut steps: Vec<Step>) -> Vec<Step> {
-        let Some(border) = border else {
+    fn join(&mut self, frame: &Frame, next: Option<Border>, mut steps: Vec<Step>) -> Vec<Step> {
+        // After a hole it may still be in time for the segment that has begun without it.
+        let begun = self.missing.and_then(|missing| missing.begun);
+        let is_there =
+            |border: &Border| frame.presentation + self.early(frame) >= border.presentation;
+        let Some(border) = next.filter(is_there).or(begun).filter(is_there) else {
+            self.ask_to_join(frame, &mut steps);
             steps.push(Step::Drop(DropReason::BeforeJoining));
             return steps;
         };
-        let late = frame.presentation - border.presentation;
-        let is_there = late.0 >= -self.early(frame).0;
         // Later the segment would begin without it. But video may have to wait for its key frame, and a track that was here
         // before comes back where it is.
+        let late = frame.presentation - border.presentation;
         let is_in_time = late < self.plan.part_duration
-            || self.is_discontinuity
+            || (self.is_discontinuity && self.missing.is_none())
             || (!self.plan.is_audio && self.waiting_since.is_some());
-        if !is_there || !is_in_time {
+        if !is_in_time || !self.has_room_after_gap(&border, frame) {
+            self.ask_to_join(frame, &mut steps);
             steps.push(Step::Drop(DropReason::BeforeJoining));
             return steps;
         }
-        if !frame.is_sync {
-            if self.waiting_since.replace(frame.decode).is_none() {
+        // One that was seen before goes on without, after a while.
+        let has_waited = self.number.is_some()
+            && self
+                .waiting_since
+                .is_some_and(|since| frame.decode - since > LONGEST_WAIT_FOR_KEY_FRAME);
+        if !frame.is_sync && !has_waited {
+            if self.waiting_since.is_none_or(|since| frame.decode < since) {
+                self.waiting_since = Some(frame.decode);
                 steps.push(Step::RequestKeyFrame(None));
             }
             steps.push(Step::Drop(DropReason::NoKeyFrameYet));
@@ -515,24 +590,24 @@ impl Segmenter {
             return steps;
         }
         self.waiting_since = None;
+        self.last_plea = None;
         self.spacings.clear();
-        let first_offset = if self.plan.is_audio {
-            Nanos(0)
+        // Where the leader was faster than the wish for a break, there is none: all count the same (rule PL-38).
+        self.is_discontinuity = border.is_discontinuity;
+        if self.missing.is_some() {
+            self.is_discontinuity = self.fill_gap(frame, &border, start, &mut steps);
         } else {
-            frame.presentation - frame.decode
-        };
-        let line = Line {
+            // Decode time never runs back, and a track that joins late begins where it is.
+            self.end = self.end.max(start);
+        }
+        let first_offset = self.offset(frame);
+        self.line = Some(Line {
             source: border.zero,
             ticks: 0,
             first_offset,
-        };
-        // Decode time never runs back, and a track that joins late begins where it is.
-        self.end = self.end.max(line.decode(frame.decode, timescale));
-        self.line = Some(line);
+        });
         self.newest = None;
         self.grid = Some(border.presentation);
-        // Where the leader was faster than the wish for a break, there is none: all count the same (rule PL-38).
-        self.is_discontinuity = border.is_discontinuity;
         if self.number.is_none() {
             steps.push(Step::Join(border.number));
         }
@@ -942,6 +1017,7 @@ impl Segmenter {
             .max(duration.to_units_nearest(1))
             .max(reach.to_units_nearest(1))
             .max(part_target.to_units_nearest(1))
+            .max(i64::from(self.least_target_duration))
             .max(1);
         self.constants = Some(Constants {
             target_duration: self

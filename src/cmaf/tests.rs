@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::{
     conductor::{Conductor, Leave, TrackIndex},
-    segmenter::{Constants, Cut, DropReason, Frame, Plan, SegmentEnd, Segmenter, Step},
+    segmenter::{Constants, Cut, DropReason, Frame, Gap, Plan, SegmentEnd, Segmenter, Step},
+    turn,
 };
 use crate::time::{NANOS_PER_SECOND, Nanos, RunningTime, Timescale};
 
@@ -21,6 +22,32 @@ enum Input {
     Frame(Frame),
     /// Other caps, or a flush.
     Interrupt,
+    /// Nothing for as long as others are waited for. What comes next comes in its own time.
+    Silence,
+}
+
+/// What a rendition shows, in order.
+#[derive(Clone, Debug)]
+enum Piece {
+    Part(Cut),
+    Gap(Gap),
+}
+
+impl Piece {
+    fn cut(&self) -> Option<&Cut> {
+        match self {
+            Self::Part(cut) => Some(cut),
+            Self::Gap(_) => None,
+        }
+    }
+
+    /// Decode time, duration, and whether it is a discontinuity.
+    fn place(&self) -> (i64, i64, bool) {
+        match self {
+            Self::Part(cut) => (cut.decode, cut.duration.ticks, cut.is_discontinuity),
+            Self::Gap(gap) => (gap.decode, gap.duration.ticks, gap.is_discontinuity),
+        }
+    }
 }
 
 /// One track and what came of it.
@@ -30,10 +57,11 @@ struct Player {
     timescale: Timescale,
     has_arrived: bool,
     has_ended: bool,
+    is_silent: bool,
     first: Option<u64>,
-    /// Cuts of each finished segment.
-    segments: Vec<(Vec<Cut>, SegmentEnd)>,
-    open: Vec<Cut>,
+    /// What is in each finished segment.
+    segments: Vec<(Vec<Piece>, SegmentEnd)>,
+    open: Vec<Piece>,
     dropped: Vec<DropReason>,
     /// Presentation times of what was fed.
     fed: Vec<i64>,
@@ -47,6 +75,7 @@ impl Player {
             timescale: plan.timescale,
             has_arrived: false,
             has_ended: false,
+            is_silent: false,
             first: None,
             segments: Vec::new(),
             open: Vec::new(),
@@ -66,7 +95,8 @@ impl Player {
             match step {
                 Step::Feed(_) => self.fed.extend(frame.map(|frame| frame.presentation.0)),
                 Step::Drop(reason) => self.dropped.push(reason),
-                Step::CutPart(cut) => self.open.push(cut),
+                Step::CutPart(cut) => self.open.push(Piece::Part(cut)),
+                Step::Gap(gap) => self.open.push(Piece::Gap(gap)),
                 Step::EndSegment(end) => {
                     if let Some(constants) = end.constants
                         && conductor.leads(track)
@@ -99,21 +129,32 @@ impl Player {
         self.first.unwrap() + self.segments.len() as u64
     }
 
-    /// Number, running time and media time in seconds of the first sample of each segment.
+    /// Number, running time and media time in seconds of the first sample of each segment that has one there.
     fn starts(&self) -> Vec<(u64, i64, f64)> {
         self.segments
             .iter()
             .zip(self.first.unwrap_or(0)..)
-            .map(|((cuts, _), number)| {
-                let media = cuts[0].decode + cuts[0].samples[0].composition_offset;
+            .filter_map(|((pieces, _), number)| {
+                let cut = pieces[0].cut()?;
+                let media = cut.decode + cut.samples[0].composition_offset;
                 let seconds = media as f64 / f64::from(self.timescale.ticks_per_second());
-                (number, cuts[0].captured.0, seconds)
+                Some((number, cut.captured.0, seconds))
             })
             .collect()
     }
 
     fn cuts(&self) -> impl Iterator<Item = &Cut> {
-        self.segments.iter().flat_map(|(cuts, _)| cuts)
+        let pieces = self.segments.iter().flat_map(|(pieces, _)| pieces);
+        pieces.filter_map(Piece::cut)
+    }
+
+    /// Numbers of the segments that lack media.
+    fn gaps(&self) -> Vec<u64> {
+        (self.first.unwrap()..)
+            .zip(&self.segments)
+            .filter(|(_, (pieces, _))| pieces.iter().any(|piece| piece.cut().is_none()))
+            .map(|(number, _)| number)
+            .collect()
     }
 
     fn constants(&self) -> Option<Constants> {
@@ -127,11 +168,14 @@ fn play(mut players: Vec<Player>) -> Vec<Player> {
     let mut idle = 0;
     while players.iter().any(|player| !player.has_ended) {
         let mut has_moved = false;
-        for (index, player) in players.iter_mut().enumerate() {
+        for index in 0..players.len() {
             let track = TrackIndex(index);
-            has_moved |= step(&mut conductor, track, player);
+            let mut rest = (0..players.len()).filter(|&other| other != index);
+            let is_last = rest.all(|other| players[other].has_ended);
+            let player = &mut players[index];
+            has_moved |= step(&mut conductor, track, player, is_last);
             // A follower is as fast as it may be.
-            while !conductor.leads(track) && step(&mut conductor, track, player) {}
+            while !conductor.leads(track) && step(&mut conductor, track, player, is_last) {}
         }
         if has_moved {
             idle = 0;
@@ -152,7 +196,12 @@ fn play(mut players: Vec<Player>) -> Vec<Player> {
 }
 
 /// One input of a track, if it may. As `sink/road` does it.
-fn step(conductor: &mut Conductor, track: TrackIndex, player: &mut Player) -> bool {
+fn step(
+    conductor: &mut Conductor,
+    track: TrackIndex,
+    player: &mut Player,
+    others_are_over: bool,
+) -> bool {
     let Some(&input) = player.inputs.front() else {
         if player.has_ended {
             return false;
@@ -166,39 +215,44 @@ fn step(conductor: &mut Conductor, track: TrackIndex, player: &mut Player) -> bo
         conductor.end(track);
         return true;
     };
-    let Input::Frame(frame) = input else {
-        player.inputs.pop_front();
-        let steps = player.segmenter.interrupt();
-        player.carry_out(conductor, track, steps, None);
-        return true;
+    let frame = match input {
+        Input::Frame(frame) => frame,
+        Input::Interrupt => {
+            player.inputs.pop_front();
+            let steps = player.segmenter.interrupt();
+            player.carry_out(conductor, track, steps, None);
+            if player.segmenter.is_interrupted() && !conductor.leads(track) {
+                conductor.ask_for_break(player.segmenter.number());
+            }
+            return true;
+        }
+        Input::Silence => {
+            player.inputs.pop_front();
+            player.is_silent = conductor.fall_silent(track, |_| true);
+            return true;
+        }
     };
+    if player.is_silent {
+        let steps = turn::miss(conductor, &mut player.segmenter);
+        let has_moved = !steps.is_empty();
+        player.carry_out(conductor, track, steps, None);
+        if !others_are_over && conductor.progress() < Some(frame.presentation) {
+            return has_moved;
+        }
+        player.is_silent = false;
+        conductor.arrive(track);
+    }
     if !std::mem::replace(&mut player.has_arrived, true) {
         conductor.arrive(track);
     }
     let number = player.segmenter.number();
     let may_run_ahead = player.segmenter.may_run_ahead(&frame);
-    let leads = match conductor.leave(track, number, frame.presentation, may_run_ahead) {
-        Leave::Lead => true,
-        Leave::Follow => false,
+    match conductor.leave(track, number, frame.presentation, may_run_ahead) {
+        Leave::Lead | Leave::Follow => {}
         Leave::WaitForStart | Leave::WaitForLeader => return false,
-    };
-    player.inputs.pop_front();
-    let border = conductor.next_border(number, frame.presentation);
-    if let Some(seconds) = conductor.target_duration() {
-        player.segmenter.give_target_duration(seconds);
     }
-    let steps = if leads && border.is_none() {
-        if conductor.wants_break() {
-            player.segmenter.break_next();
-        }
-        player.segmenter.push(frame)
-    } else {
-        let steps = player.segmenter.push_following(frame, border);
-        if player.segmenter.is_interrupted() {
-            conductor.ask_for_break(player.segmenter.number());
-        }
-        steps
-    };
+    player.inputs.pop_front();
+    let steps = turn::push(conductor, track, &mut player.segmenter, frame);
     player.carry_out(conductor, track, steps, Some(frame));
     if conductor.leads(track) {
         conductor.advance(frame.presentation, player.segmenter.closest_spacing());
@@ -216,47 +270,59 @@ fn step(conductor: &mut Conductor, track: TrackIndex, player: &mut Player) -> bo
 /// What holds for each track alone.
 fn check(player: &Player) {
     let mut end = None;
-    let cuts = player
+    let pieces = player
         .segments
         .iter()
-        .flat_map(|(cuts, _)| cuts.iter().enumerate());
-    for (place, cut) in cuts {
-        let sum: i64 = cut.samples.iter().map(|sample| sample.duration).sum();
-        assert_eq!(sum, cut.duration.ticks, "CM-10");
-        assert!(
-            cut.samples.iter().all(|sample| sample.duration > 0),
-            "{cut:?}"
-        );
+        .flat_map(|(pieces, _)| pieces.iter().enumerate());
+    for (place, piece) in pieces {
+        let (decode, duration, _) = piece.place();
+        if let Some(cut) = piece.cut() {
+            let sum: i64 = cut.samples.iter().map(|sample| sample.duration).sum();
+            assert_eq!(sum, duration, "CM-10");
+            assert!(
+                cut.samples.iter().all(|sample| sample.duration > 0),
+                "{cut:?}"
+            );
+        }
+        assert!(duration > 0, "{piece:?}");
         match end {
             // A follower whose interruption came too late for a discontinuity leaves a hole.
-            Some(end) if place == 0 => assert!(cut.decode >= end, "time runs back"),
-            Some(end) => assert_eq!(cut.decode, end, "CM-09: {cut:?}"),
+            Some(end) if place == 0 => assert!(decode >= end, "time runs back"),
+            Some(end) => assert_eq!(decode, end, "CM-09: {piece:?}"),
             None => {}
         }
-        end = Some(cut.decode + sum);
+        end = Some(decode + duration);
     }
     let Some(constants) = player.constants() else {
         return;
     };
-    for (index, (cuts, end)) in player.segments.iter().enumerate() {
+    for (index, (pieces, end)) in player.segments.iter().enumerate() {
         assert!(
             end.duration.to_units_nearest(1) <= i64::from(constants.target_duration),
             "PL-08: {end:?}"
         );
-        assert!(!cuts.is_empty());
-        for (place, cut) in cuts.iter().enumerate() {
+        assert!(!pieces.is_empty());
+        for (place, piece) in pieces.iter().enumerate() {
+            let (.., is_discontinuity) = piece.place();
             assert!(
-                place == 0 || !cut.is_discontinuity,
+                place == 0 || !is_discontinuity,
                 "a discontinuity opens a segment"
             );
+            let Some(cut) = piece.cut() else {
+                assert!(index > 0, "a gap before PART-TARGET is known");
+                continue;
+            };
             if index == 0 && !constants.first_segment_has_parts {
                 continue;
             }
             let printed = cut.duration.to_units_nearest(100_000);
             let target = constants.part_target.to_units_ceil(100_000);
             assert!(printed <= target, "PL-15: {cut:?}");
+            let is_before_gap = pieces
+                .get(place + 1)
+                .is_none_or(|next| next.cut().is_none());
             assert!(
-                place + 1 == cuts.len() || printed * 100 >= target * 85,
+                is_before_gap || printed * 100 >= target * 85,
                 "PL-16: {cut:?}"
             );
         }
@@ -285,7 +351,7 @@ fn check_together(players: &[Player]) {
 fn breaks(player: &Player) -> Vec<u64> {
     (player.first.unwrap()..)
         .zip(&player.segments)
-        .filter(|(_, (cuts, _))| cuts[0].is_discontinuity)
+        .filter(|(_, (pieces, _))| pieces[0].place().2)
         .map(|(number, _)| number)
         .collect()
 }
@@ -538,6 +604,96 @@ fn a_rung_without_its_key_frames_keeps_its_numbers() {
     assert_in_step(&players[0], &players[1], NANOS_PER_SECOND);
 }
 
+/// Frames until `from`, nothing until `to`, and nobody waits meanwhile.
+fn stalled(frames: Vec<Input>, from: i64, to: i64) -> Vec<Input> {
+    let time = |input: &Input| match input {
+        Input::Frame(frame) => frame.presentation.0 / 1_000_000,
+        _ => 0,
+    };
+    let mut all: Vec<Input> = frames
+        .iter()
+        .copied()
+        .filter(|input| time(input) < from)
+        .collect();
+    all.push(Input::Silence);
+    all.extend(frames.into_iter().filter(|input| time(input) >= to));
+    all
+}
+
+#[test]
+fn a_leader_that_stalls_leaves_the_lead_and_takes_it_back() {
+    let players = pair(
+        stalled(video(0, 20_000, 30), 4_500, 9_300),
+        audio(0, 20_000),
+    );
+    let (video, audio) = (&players[VIDEO], &players[AUDIO]);
+    assert_eq!(audio.gaps(), [0; 0]);
+    assert!(audio.dropped.is_empty());
+    // Half of the segment it stalled in, all until it is back, and what is left of that second.
+    assert_eq!(video.gaps(), [4, 5, 6, 7, 8, 9]);
+    for player in &players {
+        assert!(breaks(player).is_empty());
+        assert_eq!(player.segments.len(), 20);
+    }
+    assert_in_step(video, audio, AUDIO_FRAME + 1);
+    // The key frame at 10 s: until then its time goes on without it, to a tick.
+    let starts = video.starts();
+    assert_eq!(starts[5].0, 10);
+    assert!((starts[5].1 - 10_000_000_000).abs() < AUDIO_FRAME);
+    // From there on it leads: the sound begins where the picture does, or after it.
+    for (number, captured, _) in &starts[6..] {
+        let sound = audio.starts();
+        let (_, other, _) = sound.iter().find(|(other, ..)| other == number).unwrap();
+        assert!((0..=AUDIO_FRAME).contains(&(other - captured)), "{number}");
+    }
+}
+
+#[test]
+fn a_leader_that_is_back_without_a_key_frame_at_the_border_joins_inside_a_segment() {
+    // A deaf encoder with key frames each 1.67 s.
+    let frames = stalled(video(1_700, 20_000, 50), 4_500, 9_000);
+    let players = pair(frames, audio(1_700, 20_000));
+    let video = &players[VIDEO];
+    assert!(video.dropped.contains(&DropReason::NoKeyFrameYet));
+    assert!(video.cuts().all(|cut| cut.samples.len() <= 6));
+    let back = video
+        .cuts()
+        .find(|cut| cut.captured.0 > 9_000_000_000)
+        .unwrap();
+    assert_eq!(back.captured.0 / 1_000_000, 10_033);
+    assert!(back.samples[0].is_sync);
+    assert_in_step(video, &players[AUDIO], AUDIO_FRAME + 1);
+}
+
+#[test]
+fn a_rung_with_a_hole_of_several_segments_has_gaps_and_the_same_numbers() {
+    let mut with_hole = video(0, 3_500, 30);
+    with_hole.extend(video(0, 20_000, 30).into_iter().skip(7 * 30 + 10));
+    let players = play(vec![
+        Player::new(video_plan(), video(0, 20_000, 30)),
+        Player::new(video_plan(), with_hole),
+        Player::new(audio_plan(), audio(0, 20_000)),
+    ]);
+    assert_eq!(players[1].gaps(), [3, 4, 5, 6, 7]);
+    for player in &players {
+        assert!(breaks(player).is_empty());
+        assert_eq!(player.segments.len(), 20);
+    }
+    assert_in_step(&players[0], &players[1], 0);
+}
+
+#[test]
+fn a_discontinuity_meanwhile_counts_for_who_is_silent_too() {
+    let frames = stalled(video(0, 20_000, 30), 4_500, 9_300);
+    let mut sound = audio(0, 6_200);
+    sound.push(Input::Interrupt);
+    sound.extend(audio(6_200, 20_000));
+    let players = pair(frames, sound);
+    assert_eq!(breaks(&players[VIDEO]), breaks(&players[AUDIO]));
+    assert_eq!(breaks(&players[VIDEO]).len(), 1);
+    assert_in_step(&players[VIDEO], &players[AUDIO], AUDIO_FRAME + 1);
+}
+
 #[test]
 fn an_hour_of_a_slower_audio_clock_does_not_drift() {
     let drift = |time: i64| time + time / 10_000;
@@ -575,7 +731,7 @@ proptest! {
     fn any_two_tracks_make_legal_lines(
         offset in -500_i64..3_500,
         gop in 10_i64..70,
-        events in prop::collection::vec((any::<bool>(), any::<bool>(), 0_u8..6, 200_i64..6_000), 1..6),
+        events in prop::collection::vec((any::<bool>(), any::<bool>(), 0_u8..7, 200_i64..6_000), 1..6),
         leader_is_audio in any::<bool>(),
     ) {
         let mut frames = Vec::new();
@@ -594,6 +750,10 @@ proptest! {
                     2 => *at += 20_000,
                     3 => *at -= 4_000,
                     4 => track.push(Input::Interrupt),
+                    5 => {
+                        track.push(Input::Silence);
+                        *at += 4_000;
+                    }
                     _ => {}
                 }
             }

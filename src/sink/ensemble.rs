@@ -5,7 +5,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard},
+    sync::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,6 +21,9 @@ use crate::{
 /// As many lines as tracks may be apart: a discontinuity each.
 const REMEMBERED_LINES: usize = 64;
 
+/// A shorter silence than this is a hole that is bridged, however little patience is asked for.
+const SHORTEST_SILENCE: Duration = Duration::from_secs(1);
+
 /// What the tracks of one run share.
 #[derive(Debug)]
 pub(super) struct Ensemble {
@@ -25,6 +31,8 @@ pub(super) struct Ensemble {
     changed: Condvar,
     /// How long a track may keep the others waiting at the start.
     patience: Duration,
+    /// The newest time that came in at each pad, dealt with or not, in nanoseconds of running time.
+    heads: Vec<AtomicI64>,
 }
 
 #[derive(Debug)]
@@ -59,8 +67,10 @@ pub(super) enum Told {
 }
 
 impl Ensemble {
-    pub(super) fn new(conductor: Conductor, patience: Duration) -> Self {
+    /// `tracks` tracks under a conductor for as many.
+    pub(super) fn new(conductor: Conductor, tracks: usize, patience: Duration) -> Self {
         Self {
+            heads: (0..tracks).map(|_| AtomicI64::new(i64::MIN)).collect(),
             state: Mutex::new(State {
                 conductor,
                 stopped: Vec::new(),
@@ -114,6 +124,42 @@ impl Ensemble {
                 }
             }
         }
+    }
+
+    /// How long nothing may come from a track before the others go on without it.
+    pub(super) fn longest_silence(&self) -> Duration {
+        self.patience.max(SHORTEST_SILENCE)
+    }
+
+    /// Something of the track came in that reaches as far as `head`. Never blocks.
+    pub(super) fn note_head(&self, track: TrackIndex, head: RunningTime) {
+        if let Some(newest) = self.heads.get(track.0) {
+            newest.store(head.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Nothing came from the track for [`Ensemble::longest_silence`]. That alone may be a pause of the pipeline: it is silent
+    /// when another track, the leader or one that waits for it, has come as much further in time. Answers whether it is.
+    pub(super) fn fall_silent(&self, track: TrackIndex) -> bool {
+        let silence = i64::try_from(self.longest_silence().as_nanos()).unwrap_or(i64::MAX);
+        let head = |track: TrackIndex| {
+            let head = self.heads.get(track.0)?.load(Ordering::Relaxed);
+            (head != i64::MIN).then_some(RunningTime(head))
+        };
+        let Some(mine) = head(track) else {
+            return false;
+        };
+        self.change(|conductor| {
+            let is_ahead =
+                |time: Option<RunningTime>| time.is_some_and(|time| (time - mine).0 >= silence);
+            let goes_on = conductor.leads(track) || is_ahead(conductor.progress());
+            goes_on && conductor.fall_silent(track, |other| is_ahead(head(other)))
+        })
+    }
+
+    /// The track says itself that nothing comes: others need not be further.
+    pub(super) fn declare_silent(&self, track: TrackIndex) -> bool {
+        self.change(|conductor| conductor.fall_silent(track, |_| true))
     }
 
     /// Changes what the tracks share, and lets everyone look again.

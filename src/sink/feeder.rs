@@ -13,10 +13,10 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{Receiver, SendTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender};
 use gst::{glib, prelude::*, subclass::prelude::*};
 
-use crate::cmaf::conductor::TrackIndex;
+use crate::{cmaf::conductor::TrackIndex, time::RunningTime};
 
 use super::{
     CAT, clock,
@@ -229,6 +229,10 @@ pub(super) mod imp {
                     result
                 }
                 Mode::Threaded(worker) => {
+                    let head = input.head().and_then(|head| self.running_time(head));
+                    if let Some(head) = head {
+                        worker.ensemble.note_head(worker.track, head);
+                    }
                     let inputs = worker.inputs.clone();
                     let failure = Arc::clone(&worker.failure);
                     let is_crowded = Arc::clone(&worker.is_crowded);
@@ -237,6 +241,11 @@ pub(super) mod imp {
                     self.queue(&inputs, input, &is_crowded, &failure)
                 }
             }
+        }
+
+        fn running_time(&self, position: gst::ClockTime) -> Option<RunningTime> {
+            let event = self.sinkpad.sticky_event::<gst::event::Segment>(0)?;
+            clock::running_time(event.segment().downcast_ref()?, position)
         }
 
         fn queue(
@@ -281,12 +290,26 @@ pub(super) mod imp {
             failure: &Mutex<Option<gst::FlowError>>,
         ) {
             let mut is_flushing = false;
-            for input in inputs {
+            loop {
+                let input = match road.patience() {
+                    Some(patience) if !is_flushing => match inputs.recv_timeout(patience) {
+                        Ok(input) => Some(input),
+                        Err(RecvTimeoutError::Timeout) => None,
+                        Err(RecvTimeoutError::Disconnected) => return,
+                    },
+                    _ => match inputs.recv() {
+                        Ok(input) => Some(input),
+                        Err(_) => return,
+                    },
+                };
                 // Released while it waited: what is queued is lost, the rest of its playlist is not.
-                if is_flushing && !matches!(input, Input::Leave) {
+                if is_flushing && !matches!(input, Some(Input::Leave)) {
                     continue;
                 }
-                let taken = catch_unwind(AssertUnwindSafe(|| self.take(&mut road, input)));
+                let taken = catch_unwind(AssertUnwindSafe(|| match input {
+                    Some(input) => self.take(&mut road, input),
+                    None => self.keep_up(&mut road),
+                }));
                 let error = match taken {
                     Ok(Ok(())) => continue,
                     Ok(Err(gst::FlowError::Flushing)) => {
@@ -336,6 +359,10 @@ pub(super) mod imp {
                 }
                 gst::EventView::Eos(eos) => Input::End(eos.seqnum()),
                 gst::EventView::FlushStop(_) => Input::Flush,
+                gst::EventView::Gap(gap) => {
+                    let (start, duration) = gap.get();
+                    Input::Gap { start, duration }
+                }
                 // The rest is between upstream and us: the muxer gets events of our own with each run.
                 _ => return true,
             };

@@ -338,6 +338,7 @@ impl LlHlsSink {
         let pads = self.ordered_pads();
         let ensemble = Arc::new(Ensemble::new(
             Conductor::new(pads.len().max(1), TrackIndex(0)),
+            pads.len(),
             settings.track_timeout(),
         ));
         let presentation = match self.running().as_mut() {

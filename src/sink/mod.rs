@@ -19,6 +19,7 @@ mod pads;
 mod presentation;
 mod road;
 mod settings;
+mod silence;
 mod track;
 
 /// One debug category for the whole plugin: `GST_DEBUG=llhlssink:6`.

@@ -4,9 +4,12 @@
 //! finished parts over. Does not: where borders are (`cmaf/`), who waits for whom (`ensemble`), which thread this runs in
 //! (`feeder`), driving the muxer (`muxing`).
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use gst::{prelude::*, subclass::prelude::*};
@@ -24,11 +27,12 @@ use crate::{
         conductor::TrackIndex,
         init, moof,
         segmenter::{
-            Constants, Cut, DropReason, Frame, NewBorder, Placement, Plan, SegmentEnd,
+            Constants, Cut, DropReason, Frame, Gap, NewBorder, Placement, Plan, SegmentEnd,
             SegmentEndCause, Segmenter, Step,
         },
+        turn,
     },
-    origin::media::{InitSection, Msn, NewPart, Publication, RenditionId},
+    origin::media::{InitSection, Msn, NewGap, NewPart, Publication, RenditionId},
     time::{ClockMapping, Nanos, RunningTime, Timescale, UnixTime},
 };
 
@@ -40,8 +44,6 @@ const MOST_DRIFT_A_SEGMENT: Nanos = Nanos::from_millis(1);
 
 /// How many key frames are asked for in vain, a second apart, before the user is told.
 const PLEAS_BEFORE_WARNING: u32 = 5;
-/// The longest hole in the sound of one of several tracks that is filled with silence.
-const LONGEST_FILLED_HOLE: Nanos = Nanos::from_seconds(60);
 
 /// What a track needs to know for one life of the pipeline.
 pub(super) struct Orders {
@@ -70,10 +72,26 @@ pub(super) enum Input {
     /// `None` for a segment that is not in time format.
     Segment(Option<gst::FormattedSegment<gst::ClockTime>>),
     Frame(Access),
+    /// Nothing comes from here on, for this long if that is known.
+    Gap {
+        start: gst::ClockTime,
+        duration: Option<gst::ClockTime>,
+    },
     Flush,
     End(gst::Seqnum),
     /// The pad is released.
     Leave,
+}
+
+impl Input {
+    /// How far it reaches, in the time of the segment.
+    pub(super) fn head(&self) -> Option<gst::ClockTime> {
+        match self {
+            Self::Frame(access) => access.pts.or(access.dts),
+            Self::Gap { start, duration } => start.checked_add(duration.unwrap_or_default()),
+            _ => None,
+        }
+    }
 }
 
 /// A frame as it came: a copy, because encoder buffers often come from a small pool, and a part's worth of them is kept.
@@ -89,19 +107,19 @@ pub(super) struct Access {
 
 /// The state of a track between READY and READY.
 pub(super) struct Road {
-    orders: Orders,
+    pub(super) orders: Orders,
     /// Input time; `None` until upstream says it.
-    segment: Option<gst::FormattedSegment<gst::ClockTime>>,
+    pub(super) segment: Option<gst::FormattedSegment<gst::ClockTime>>,
     pub(super) format: Option<Format>,
     /// `None` until the first frame. It outlives a change of format.
-    segmenter: Option<Segmenter>,
+    pub(super) segmenter: Option<Segmenter>,
     pub(super) timescale: Option<Timescale>,
     /// What the newest frame that says when it was captured makes of running time.
     reference: Option<ClockMapping>,
     /// Where the dates of the parts so far end.
     dated_until: Option<UnixTime>,
     /// Where the clock that dates are taken from was when they last followed it.
-    followed: Option<ClockMapping>,
+    pub(super) followed: Option<ClockMapping>,
     /// The host's clock, or the pipeline's base time, jumped: the next key frame begins another line.
     has_wrong_dates: bool,
     /// The next part needs an init section before it.
@@ -115,7 +133,11 @@ pub(super) struct Road {
     /// Key frames asked for at once, one a second.
     pleas: u32,
     /// Presentation time of the newest frame of sound.
-    newest_sound: Option<RunningTime>,
+    pub(super) newest_sound: Option<RunningTime>,
+    /// Others go on without it, until the next frame.
+    pub(super) is_silent: bool,
+    /// The end of the stream, or of the pad.
+    has_ended: bool,
     has_warned_of_key_frames: bool,
 }
 
@@ -138,6 +160,8 @@ impl Road {
             is_heard: false,
             pleas: 0,
             newest_sound: None,
+            is_silent: false,
+            has_ended: false,
             has_warned_of_key_frames: false,
         }
     }
@@ -155,6 +179,19 @@ impl Road {
     /// What it shares with the other tracks.
     pub(super) fn ensemble(&self) -> Arc<Ensemble> {
         Arc::clone(&self.orders.ensemble)
+    }
+
+    /// How long nothing may come before others go on without this track, or how long until it has to keep up with them again;
+    /// `None` when nothing needs to come.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        if self.has_ended || !self.has_arrived {
+            return None;
+        }
+        Some(if self.is_silent {
+            Duration::from_nanos(self.orders.part_duration.0.unsigned_abs()) / 2
+        } else {
+            self.orders.ensemble.longest_silence()
+        })
     }
 
     /// What became of the requests for key frames, for warnings.
@@ -185,6 +222,7 @@ impl Feeder {
                 Ok(())
             }
             Input::Frame(access) => self.take_frame(road, access),
+            Input::Gap { start, duration } => self.take_gap(road, start, duration),
             Input::Flush => self.interrupt(road),
             Input::Leave => self.finish(road),
             Input::End(seqnum) => {
@@ -249,47 +287,28 @@ impl Feeder {
         if frame.is_sync && std::mem::take(&mut road.has_wrong_dates) {
             self.leave_line(road)?;
         }
+        if std::mem::take(&mut road.is_silent) {
+            gst::info!(
+                CAT,
+                imp = self,
+                "The {} pad is heard again",
+                road.orders.pad
+            );
+            let track = road.orders.track;
+            road.orders
+                .ensemble
+                .change(|conductor| conductor.arrive(track));
+        }
         self.fill_hole(road, &frame)?;
         self.advance(road, frame, access.bytes)
     }
 
-    /// One track of several cannot be absent for a while: its segments are numbered like the others'. Where sound has a
-    /// hole there is silence. Nothing has to be done for the leader: its holes are everyone's.
-    fn fill_hole(&self, road: &mut Road, frame: &Frame) -> Result<(), gst::FlowError> {
-        let track = road.orders.track;
-        let silence = road.format.as_ref().and_then(Format::silence);
-        let newest = match silence {
-            Some(_) => road.newest_sound.replace(frame.presentation),
-            None => None,
-        };
-        let (Some((bytes, duration)), Some(newest)) = (silence, newest) else {
-            return Ok(());
-        };
-        let hole = frame.presentation - newest;
-        let is_follower = road.orders.has_company
-            && road
-                .orders
-                .ensemble
-                .read(|conductor| !conductor.leads(track));
-        if !is_follower || hole > LONGEST_FILLED_HOLE {
-            return Ok(());
-        }
-        let mut next = newest + duration;
-        // Less than half a frame is jitter.
-        while (frame.presentation - next).0 > duration.0 / 2 {
-            let silent = Frame {
-                decode: next,
-                presentation: next,
-                duration: Some(duration),
-                is_sync: true,
-            };
-            self.advance(road, silent, bytes.to_vec())?;
-            next = next + duration;
-        }
-        Ok(())
-    }
-
-    fn advance(&self, road: &mut Road, frame: Frame, bytes: Vec<u8>) -> Result<(), gst::FlowError> {
+    pub(super) fn advance(
+        &self,
+        road: &mut Road,
+        frame: Frame,
+        bytes: Vec<u8>,
+    ) -> Result<(), gst::FlowError> {
         let Some(format) = &road.format else {
             return Err(gst::FlowError::NotNegotiated);
         };
@@ -333,14 +352,14 @@ impl Feeder {
         }
         let number = segmenter.number();
         let may_run_ahead = segmenter.may_run_ahead(&frame);
-        let leads = loop {
+        loop {
             match ensemble.wait(track, number, frame.presentation, may_run_ahead) {
-                Told::Lead => break true,
+                Told::Lead => break,
                 Told::Follow { after_waiting } => {
                     if after_waiting {
                         count(&self.counts.waited);
                     }
-                    break false;
+                    break;
                 }
                 Told::Stop => return Err(gst::FlowError::Flushing),
                 Told::Absent(tracks) => {
@@ -349,32 +368,11 @@ impl Feeder {
                     }
                 }
             }
-        };
-        let (border, target_duration, wants_break) = ensemble.read(|conductor| {
-            (
-                conductor.next_border(number, frame.presentation),
-                conductor.target_duration(),
-                conductor.wants_break(),
-            )
-        });
-        if let Some(seconds) = target_duration {
-            segmenter.give_target_duration(seconds);
         }
-        if leads && wants_break {
-            segmenter.break_next();
-        }
-        // A track that has just become the leader has borders of the old one to pass first.
-        if leads && border.is_none() {
-            return Ok(segmenter.push(frame));
-        }
-        let steps = segmenter.push_following(frame, border);
-        if segmenter.is_interrupted() {
-            ensemble.change(|conductor| conductor.ask_for_break(segmenter.number()));
-        }
-        Ok(steps)
+        Ok(ensemble.change(|conductor| turn::push(conductor, track, segmenter, frame)))
     }
 
-    fn carry_out(
+    pub(super) fn carry_out(
         &self,
         road: &mut Road,
         steps: Vec<Step>,
@@ -390,6 +388,7 @@ impl Feeder {
                 }
                 Step::Drop(reason) => self.note_drop(reason),
                 Step::CutPart(cut) => self.cut_part(road, &cut)?,
+                Step::Gap(gap) => self.publish_gap(road, &gap),
                 Step::EndSegment(end) => self.end_segment(road, end),
                 Step::RequestKeyFrame(at) => self.request_key_frame(road, at),
                 Step::BeginSegment(border) => Self::begin_segment(road, border),
@@ -481,7 +480,7 @@ impl Feeder {
         }
         let bytes = moof::part(&muxed, cut, road.parts + 1).map_err(in_error)?;
         road.parts += 1;
-        let mapping = self.mapping(road, cut);
+        let mapping = self.mapping(road, cut.zero, cut.date, cut.captured);
         let date = mapping.unix(cut.date);
         road.dated_until = Some(date + cut.duration.nanos());
         gst::log!(
@@ -508,28 +507,49 @@ impl Feeder {
         self.reset(&line)
     }
 
-    /// How running time becomes Unix time on the line of this cut: the same for all tracks. The clocks are read again on
+    fn publish_gap(&self, road: &mut Road, gap: &Gap) {
+        let mapping = self.mapping(road, gap.zero, gap.date, gap.date);
+        let date = mapping.unix(gap.date);
+        road.dated_until = Some(date + gap.duration.nanos());
+        gst::debug!(CAT, imp = self, "Nothing for {:?}", gap.duration);
+        road.publish(Publication::Gap(
+            road.rendition(),
+            NewGap {
+                duration: gap.duration,
+                program_date_time: date,
+                is_discontinuity: gap.is_discontinuity,
+            },
+        ));
+    }
+
+    /// How running time becomes Unix time on the line with this zero: the same for all tracks. The clocks are read again on
     /// each new line, whose base time may be another one (after a seek); dates do not go back over a jump (rule PL-33).
-    fn mapping(&self, road: &Road, cut: &Cut) -> ClockMapping {
+    fn mapping(
+        &self,
+        road: &Road,
+        zero: RunningTime,
+        date: RunningTime,
+        captured: RunningTime,
+    ) -> ClockMapping {
         let ensemble = &road.orders.ensemble;
-        if let Some(mapping) = ensemble.mapping(cut.zero) {
+        if let Some(mapping) = ensemble.mapping(zero) {
             return mapping;
         }
         let (sampled, from) = match (road.reference, clock::sample(self.obj().upcast_ref())) {
             (Some(reference), _) => (reference, DateSource::ReferenceTimestamp),
             (None, Some(sampled)) => (sampled, DateSource::PipelineClock),
             (None, None) => (
-                ClockMapping::new(cut.captured, clock::unix_now()),
+                ClockMapping::new(captured, clock::unix_now()),
                 DateSource::Arrival,
             ),
         };
         let sampled = match road.dated_until {
-            Some(until) if until - sampled.unix(cut.date) > LONGEST_DATE_OVERLAP => {
-                ClockMapping::new(cut.date, until.max(clock::unix_now()))
+            Some(until) if until - sampled.unix(date) > LONGEST_DATE_OVERLAP => {
+                ClockMapping::new(date, until.max(clock::unix_now()))
             }
             _ => sampled,
         };
-        ensemble.fix_mapping(cut.zero, sampled, from)
+        ensemble.fix_mapping(zero, sampled, from)
     }
 
     /// Once a segment the dates follow the clock they are taken from, a millisecond at most. What is further off is no
@@ -651,6 +671,7 @@ impl Feeder {
             Self::ask_for_break(road);
             road.newest_sound = None;
             road.needs_init = true;
+            road.publish(Publication::ComingInit(road.rendition()));
         }
         road.format = Some(format);
         Ok(())
@@ -697,6 +718,7 @@ impl Feeder {
     }
 
     fn finish(&self, road: &mut Road) -> Result<(), gst::FlowError> {
+        road.has_ended = true;
         let target_duration = road
             .orders
             .ensemble

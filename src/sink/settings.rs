@@ -317,7 +317,7 @@ pub(super) fn properties() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecUInt::builder("track-timeout")
             .nick("Track timeout")
-            .blurb("How long the start waits for a linked track that stays silent, in milliseconds; then the others begin without it; read when leaving READY")
+            .blurb("How long the others wait for a linked track that stays silent, in milliseconds, at the start and later (then a second at least); then they go on without it; read when leaving READY")
             .maximum(600_000)
             .default_value(DEFAULT_TRACK_TIMEOUT)
             .mutable_ready()

@@ -114,17 +114,34 @@ pub fn follow_and_check(stream: &mut Stream, allowed: Allowed) -> Run {
 }
 
 /// Compares each playlist with those before it.
-#[derive(Default)]
 pub struct Watcher {
+    /// Path of the playlist.
+    path: String,
     version: Option<String>,
     newest: Option<Playlist>,
     segments: BTreeMap<u64, Segment>,
 }
 
+impl Default for Watcher {
+    fn default() -> Self {
+        Self::of("/live.m3u8")
+    }
+}
+
 impl Watcher {
+    /// Of the media playlist at this path.
+    pub fn of(path: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            version: None,
+            newest: None,
+            segments: BTreeMap::new(),
+        }
+    }
+
     /// Looks at the playlist of this moment, if it is a new one. Everything it names has to be there (MR-06).
     pub fn look(&mut self, client: &mut Client) {
-        let answer = client.get("/live.m3u8");
+        let answer = client.get(&self.path);
         assert_eq!(answer.status, 200, "{}", answer.text());
         let version = answer.header("x-llhls-version").map(ToOwned::to_owned);
         if self.version == version {

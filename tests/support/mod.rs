@@ -18,6 +18,7 @@ pub mod check;
 pub mod footage;
 pub mod http;
 pub mod media;
+pub mod pair;
 pub mod playlist;
 pub mod program;
 pub mod stream;

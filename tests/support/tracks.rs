@@ -36,6 +36,16 @@ pub struct Segment {
 }
 
 impl Rendition {
+    /// Numbers of the segments that lack media.
+    pub fn gaps(&self) -> Vec<u64> {
+        let gaps = self
+            .playlist
+            .segments
+            .iter()
+            .filter(|segment| segment.is_gap);
+        gaps.map(|segment| segment.msn).collect()
+    }
+
     /// Name of its pad.
     pub fn pad(&self) -> &str {
         let name = self.uri.strip_prefix("live_").unwrap();
@@ -121,11 +131,32 @@ fn read(client: &mut Client, uri: &str) -> Rendition {
     let mut entry = "";
     let mut end = None;
     let mut epoch = None;
+    let mut gap_until = None;
     for segment in &playlist.segments {
         let init = inits
             .entry(segment.map.clone())
             .or_insert_with_key(|uri| Init::read(&client.body(&format!("/{uri}"))));
         entry = init.entry;
+        if segment.is_gap {
+            // Nothing to fetch as a whole. What comes after it is as much later as it says (6.2.1).
+            let answer = client.get(&format!("/{}", segment.uri));
+            assert_eq!(answer.status, 404, "4.4.4.7: {}", segment.uri);
+            if segment.is_discontinuity {
+                discontinuities += 1;
+                epoch = None;
+            }
+            gap_until = Some(segment.date + segment.duration);
+            end = None;
+            continue;
+        }
+        if let Some(until) = gap_until.take().filter(|_| !segment.is_discontinuity) {
+            let apart = segment.date - until;
+            assert!(
+                apart.abs() <= 2_000_000,
+                "6.2.1: {apart} ns: {}",
+                segment.uri
+            );
+        }
         let whole = client.body(&format!("/{}", segment.uri));
         let parts: Vec<u8> = segment
             .parts
@@ -290,4 +321,17 @@ fn check_offsets(stream: &Stream, renditions: &[Rendition]) {
             "offsets from {least:?} to {most:?}"
         );
     }
+}
+
+/// Numbers of the segments that begin after a discontinuity.
+pub fn breaks(rendition: &Rendition) -> Vec<u64> {
+    let mut before = 0;
+    let mut numbers = Vec::new();
+    for (number, segment) in &rendition.segments {
+        if segment.discontinuities > before {
+            numbers.push(*number);
+        }
+        before = segment.discontinuities;
+    }
+    numbers
 }

@@ -73,6 +73,7 @@ impl Run {
                 Step::RequestKeyFrame(at) => self.requests.push(at),
                 Step::BeginSegment(border) => self.borders.push(border),
                 Step::Join(number) => self.joined = Some(number),
+                Step::Gap(gap) => panic!("alone a track has no gap: {gap:?}"),
             }
         }
     }

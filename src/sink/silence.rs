@@ -1,0 +1,137 @@
+//! What a track shows when nothing comes: silence, or a gap.
+//!
+//! Belongs here: holes in the sound, GAP events, a track that others go on without. Does not: when that is (`ensemble`), how
+//! its time line goes on (`cmaf/segmenter/absence`).
+//!
+//! One track of several cannot be absent for a while: its segments are numbered like the others'. Where sound has a hole there
+//! is silence, in AAC of one or two channels and in Opus; everything else leaves a gap.
+
+use gst::subclass::prelude::*;
+
+use super::{CAT, clock, feeder::imp::Feeder, format::Format, road::Road};
+use crate::{
+    cmaf::{
+        segmenter::{Frame, LONGEST_BRIDGED_HOLE},
+        turn,
+    },
+    time::{Nanos, RunningTime},
+};
+
+/// The longest hole in sound that is filled with silence at once.
+const LONGEST_FILLED_HOLE: Nanos = Nanos::from_seconds(60);
+
+impl Feeder {
+    /// Before a frame of one of several tracks: fills the hole in the sound, if there is one. Nothing has to be done for the
+    /// leader: its holes are everyone's.
+    pub(super) fn fill_hole(&self, road: &mut Road, frame: &Frame) -> Result<(), gst::FlowError> {
+        if road.format.as_ref().and_then(Format::silence).is_none() {
+            return Ok(());
+        }
+        let is_follower = road.orders.has_company && !self.leads(road);
+        if is_follower {
+            self.fill(road, frame.presentation)?;
+        }
+        road.newest_sound = road.newest_sound.max(Some(frame.presentation));
+        Ok(())
+    }
+
+    /// Upstream says that nothing comes for a while (GST_EVENT_GAP).
+    pub(super) fn take_gap(
+        &self,
+        road: &mut Road,
+        start: gst::ClockTime,
+        duration: Option<gst::ClockTime>,
+    ) -> Result<(), gst::FlowError> {
+        let in_running_time = |road: &Road, time| clock::running_time(road.segment.as_ref()?, time);
+        let Some(from) = in_running_time(road, start) else {
+            return Ok(());
+        };
+        let until = start.checked_add(duration.unwrap_or_default());
+        let until = until
+            .and_then(|until| in_running_time(road, until))
+            .unwrap_or(from);
+        gst::log!(CAT, imp = self, "A gap from {from:?} to {until:?}");
+        if let Some((_, length)) = road.format.as_ref().and_then(Format::silence) {
+            // Sound may begin with a gap.
+            let before = RunningTime(from.0.saturating_sub(length.0));
+            road.newest_sound.get_or_insert(before);
+            return self.fill(road, until);
+        }
+        let has_begun = road.segmenter.as_ref().is_some_and(|of| of.is_going_on());
+        if !has_begun || !road.orders.has_company {
+            return Ok(());
+        }
+        let track = road.orders.track;
+        let ensemble = &road.orders.ensemble;
+        if self.leads(road) && until - from <= LONGEST_BRIDGED_HOLE {
+            // Nothing begins in it, so the others may go on to its end.
+            let end = RunningTime(until.0.saturating_sub(1));
+            ensemble.change(|conductor| conductor.advance(end, Nanos(0)));
+            return Ok(());
+        }
+        road.is_silent = road.is_silent || ensemble.declare_silent(track);
+        self.keep_up(road)
+    }
+
+    /// Nothing came for as long as others wait: they go on, and what they show has its counterpart here.
+    pub(super) fn keep_up(&self, road: &mut Road) -> Result<(), gst::FlowError> {
+        let track = road.orders.track;
+        if !road.is_silent {
+            if !road.orders.ensemble.fall_silent(track) {
+                return Ok(());
+            }
+            road.is_silent = true;
+            // Another track follows the clock now.
+            road.followed = None;
+            gst::warning!(
+                CAT,
+                imp = self,
+                "Nothing comes at the {} pad any more; the others go on without it",
+                road.orders.pad
+            );
+        }
+        if road.format.as_ref().and_then(Format::silence).is_some() {
+            let progress = road.orders.ensemble.read(|conductor| conductor.progress());
+            return progress.map_or(Ok(()), |progress| self.fill(road, progress));
+        }
+        let Some(segmenter) = &mut road.segmenter else {
+            return Ok(());
+        };
+        let steps = road
+            .orders
+            .ensemble
+            .read(|conductor| turn::miss(conductor, segmenter));
+        self.carry_out(road, steps, None)
+    }
+
+    /// Feeds silence until what comes next is half a frame away at most; less is jitter.
+    fn fill(&self, road: &mut Road, until: RunningTime) -> Result<(), gst::FlowError> {
+        let silence = road.format.as_ref().and_then(Format::silence);
+        let (Some((bytes, duration)), Some(newest)) = (silence, road.newest_sound) else {
+            return Ok(());
+        };
+        if until - newest > LONGEST_FILLED_HOLE {
+            return Ok(());
+        }
+        let mut next = newest + duration;
+        while (until - next).0 > duration.0 / 2 {
+            let silent = Frame {
+                decode: next,
+                presentation: next,
+                duration: Some(duration),
+                is_sync: true,
+            };
+            road.newest_sound = Some(next);
+            self.advance(road, silent, bytes.to_vec())?;
+            next = next + duration;
+        }
+        Ok(())
+    }
+
+    fn leads(&self, road: &Road) -> bool {
+        let track = road.orders.track;
+        road.orders
+            .ensemble
+            .read(|conductor| conductor.leads(track))
+    }
+}

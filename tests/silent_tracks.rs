@@ -1,0 +1,185 @@
+//! A track that has nothing to show for a while: the others go on, and it comes back under the right number.
+
+mod support;
+
+use gst::prelude::*;
+use support::{
+    check::Watcher,
+    http::Client,
+    pair::Pair,
+    stream::{Frames, Stream},
+    tracks::{self, breaks},
+};
+
+/// What players who ask for these playlists again and again see.
+struct Viewers {
+    client: Client,
+    watchers: Vec<(String, Watcher)>,
+}
+
+impl Viewers {
+    fn of(pair: &Pair) -> Self {
+        let watched = |pad: &str| {
+            let path = format!("/live_{pad}.m3u8");
+            (path.clone(), Watcher::of(&path))
+        };
+        Self {
+            client: pair.stream.client(),
+            watchers: vec![watched("video"), watched("audio")],
+        }
+    }
+
+    /// Looks until the pad's playlist has come as far as the segment of this number.
+    fn look_until(&mut self, pad: &str, number: u64) {
+        support::wait_until(&format!("segment {number} of {pad}"), || {
+            for (_, watcher) in &mut self.watchers {
+                watcher.look(&mut self.client);
+            }
+            let playlist = tracks::playlist(&mut self.client, &format!("live_{pad}.m3u8"));
+            playlist.next_part().0 >= number
+        });
+    }
+}
+
+#[test]
+fn a_picture_that_stalls_does_not_stall_the_sound() {
+    let mut pair = Pair::new(12, "track-timeout=1000");
+    pair.stream.play();
+    pair.push(0..2500, 0, "va");
+    pair.wait_for("video", "taken", 75);
+    let mut viewers = Viewers::of(&pair);
+    viewers.look_until("audio", 2);
+    // More than a second ahead: that alone is no silence, a second without a picture on top of it is.
+    pair.push(2500..4300, 0, "a");
+    viewers.look_until("audio", 4);
+    pair.push(4300..7000, 0, "a");
+    viewers.look_until("audio", 6);
+    // The picture's playlist goes on as well, and says that there is nothing.
+    viewers.look_until("video", 6);
+    let playlist = tracks::playlist(&mut viewers.client, "live_video.m3u8");
+    assert!(playlist.segments[4].is_gap, "{}", playlist.text);
+    for from in (7000..12_000).step_by(500) {
+        pair.push(from..from + 500, 0, "va");
+        viewers.look_until("audio", from / 1000);
+    }
+    let renditions = pair.end();
+    let (video, audio) = (&renditions["video"], &renditions["audio"]);
+    assert_eq!(audio.gaps(), [0; 0]);
+    let gaps = video.gaps();
+    assert!(gaps.starts_with(&[2, 3, 4, 5, 6]), "{gaps:?}");
+    assert!(gaps.len() <= 7, "{gaps:?}");
+    assert!(breaks(video).is_empty() && breaks(audio).is_empty());
+    assert_eq!(pair.stream.figure("audio", "dropped-ahead"), 0);
+    assert_eq!(pair.stream.figure("audio", "dropped-before-joining"), 0);
+    let last = |of: &tracks::Rendition| *of.segments.keys().last().unwrap();
+    assert!(last(video).abs_diff(last(audio)) <= 1);
+}
+
+/// Nothing comes of any track: that is a pause, and nobody takes the lead.
+#[test]
+fn when_nothing_comes_at_all_nobody_is_silent() {
+    let mut pair = Pair::new(5, "track-timeout=1000");
+    pair.stream.play();
+    pair.push(0..2500, 0, "va");
+    pair.wait_for("video", "taken", 75);
+    let path = "/live_video.m3u8?_HLS_msn=2&_HLS_part=4";
+    // Three seconds: longer than anybody is waited for.
+    let answer = pair.stream.get_later(path).wait();
+    assert_eq!(answer.status, 503);
+    let playlist = tracks::playlist(&mut pair.stream.client(), "live_video.m3u8");
+    assert_eq!(playlist.next_part(), (2, 2), "{}", playlist.text);
+    pair.push(2500..5000, 0, "va");
+    let renditions = pair.end();
+    assert_eq!(renditions["video"].gaps(), [0; 0]);
+    assert_eq!(renditions["video"].segments.len(), 5);
+}
+
+#[test]
+fn a_rung_with_a_hole_of_several_segments_keeps_its_numbers() {
+    let rung =
+        |name: &str| format!("appsrc name={name} format=time is-live=true max-bytes=0 ! sink.");
+    let mut stream = Stream::of_branches(&format!("{} {}", rung("one"), rung("two")), "");
+    let frames = Frames::test_picture(300, 30);
+    stream.play();
+    for (name, hole) in [("one", 0..0), ("two", 105..220)] {
+        let source = stream.pipeline.by_name(name).unwrap();
+        let source = source.downcast::<gst_app::AppSrc>().unwrap();
+        source.set_caps(Some(&frames.caps));
+        for (nth, buffer) in frames.buffers.iter().enumerate() {
+            if !hole.contains(&nth) {
+                source.push_buffer(buffer.clone()).unwrap();
+            }
+        }
+        source.end_of_stream().unwrap();
+    }
+    let renditions = tracks::end_and_check(&mut stream);
+    let (whole, holed) = (&renditions["video"], &renditions["video_0"]);
+    assert_eq!(whole.segments.len(), 10);
+    assert_eq!(holed.gaps(), [3, 4, 5, 6, 7]);
+    assert!(breaks(whole).is_empty() && breaks(holed).is_empty());
+    for (number, segment) in &holed.segments {
+        assert_eq!(segment.media, whole.segments[number].media);
+        assert!(segment.is_sync);
+    }
+}
+
+/// Sparse sound: its playlist goes on with the pictures while only GAP events come.
+#[test]
+fn sound_that_says_it_is_silent_is_silence() {
+    let mut pair = Pair::new(6, "");
+    pair.stream.play();
+    pair.push(0..1500, 0, "va");
+    pair.push_gap("audio", 1500..3000);
+    pair.push_gap("audio", 3000..4500);
+    pair.push(1500..4500, 0, "v");
+    pair.wait_for("audio", "segments", 4);
+    pair.push(4500..6000, 0, "va");
+    let renditions = pair.end();
+    let audio = &renditions["audio"];
+    assert_eq!(audio.gaps(), [0; 0]);
+    assert!(breaks(audio).is_empty());
+    // As many frames as if nothing had been missing.
+    let whole = pair.sounds.buffers.len();
+    assert!(
+        audio.presented.len().abs_diff(whole) <= 2,
+        "{} of {whole}",
+        audio.presented.len()
+    );
+}
+
+#[test]
+fn sound_alone_that_says_it_is_silent_is_silence_too() {
+    let mut pair = Pair::new(4, "");
+    pair.stream.play();
+    pair.video.end_of_stream().unwrap();
+    pair.push(0..1000, 0, "a");
+    pair.push_gap("audio", 1000..3000);
+    pair.wait_for("audio", "segments", 2);
+    pair.push(3000..4000, 0, "a");
+    let renditions = pair.end();
+    assert_eq!(renditions.keys().collect::<Vec<_>>(), ["audio"]);
+    let whole = pair.sounds.buffers.len();
+    assert!(renditions["audio"].presented.len().abs_diff(whole) <= 2);
+}
+
+/// A picture that says so hands the lead over at once.
+#[test]
+fn a_picture_that_says_there_is_none_keeps_nobody_waiting() {
+    let mut pair = Pair::new(8, "track-timeout=600000");
+    pair.stream.play();
+    pair.push(0..2500, 0, "va");
+    // Short: the next picture leads on.
+    pair.push(2500..3000, 0, "a");
+    pair.push_gap("video", 2500..3000);
+    pair.wait_for("audio", "taken", 139);
+    pair.push(3000..3500, 0, "va");
+    pair.push_gap("video", 3500..6000);
+    pair.push(3500..6000, 0, "a");
+    pair.wait_for("audio", "segments", 5);
+    pair.push(6000..8000, 0, "va");
+    let renditions = pair.end();
+    assert_eq!(renditions["audio"].gaps(), [0; 0]);
+    let gaps = renditions["video"].gaps();
+    assert!(gaps.starts_with(&[3, 4, 5]), "{gaps:?}");
+    assert!(breaks(&renditions["video"]).is_empty());
+}
