@@ -27,10 +27,7 @@ pub mod http;
 pub use sink::LlHlsSink;
 
 // Dependencies of work that is about to land: built once for everyone.
-use {
-    flate2 as _, notify as _, rcgen as _, ring as _, rustls as _, tokio_rustls as _,
-    x509_parser as _,
-};
+use {flate2 as _, notify as _};
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
     sink::register(plugin)

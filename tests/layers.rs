@@ -10,7 +10,20 @@ const ROAD: [&str; 5] = ["cmaf", "origin", "delivery", "http", "sink"];
 /// Words of a library, and the only step that may name it.
 const LIBRARIES: [(&str, &[&str]); 2] = [
     ("sink", &["gst", "glib", "gst_video"]),
-    ("http", &["hyper", "hyper_util", "tokio", "socket2"]),
+    (
+        "http",
+        &[
+            "hyper",
+            "h2",
+            "hyper_util",
+            "tokio",
+            "socket2",
+            "rustls",
+            "tokio_rustls",
+            "rcgen",
+            "x509_parser",
+        ],
+    ),
 ];
 
 #[test]

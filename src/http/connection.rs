@@ -1,8 +1,10 @@
-//! One client: accepted or turned away, its requests read and answered in order.
+//! One client: accepted or turned away, its handshake made, its requests read and answered.
 //!
-//! Belongs here: the life of a socket. Does not: which request gets which answer (`delivery/`), limits (`limits`).
+//! Belongs here: the life of a socket. Does not: which request gets which answer (`delivery/`), limits (`limits`), what
+//! HTTP/2 asks for beyond this (`http2`).
 
 use std::convert::Infallible;
+use std::future::{Future, ready};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
@@ -13,14 +15,20 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
+use super::http2;
 use super::limits::{self, Neighbourhood, SteadyStream};
 use super::live::{Connected, Live, TurnedAway, Waiting};
 use super::respond;
 use super::server::Report;
+use super::tls;
 use super::wire::{self, Chunks};
+use crate::delivery::stats::Limit;
 
 /// How long accepting rests when the system has no descriptor or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -31,8 +39,16 @@ const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a client that is turned away may take to read why.
 const TURN_AWAY_GRACE: Duration = Duration::from_secs(1);
 
-/// Accepts connections for ever, as many as the limits allow. An error in accepting is survived.
-pub(super) async fn accept(live: &Rc<Live>, listener: TcpListener) -> Infallible {
+/// How the bytes of a plain HTTP request may begin: with a method.
+const METHOD_LETTERS: std::ops::RangeInclusive<u8> = b'A'..=b'Z';
+
+/// Accepts connections for ever, as many as the limits allow. An error in accepting is survived. With `tls` clients have to
+/// begin with a handshake.
+pub(super) async fn accept(
+    live: &Rc<Live>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+) -> Infallible {
     let mut last_warning: Option<Instant> = None;
     loop {
         let (stream, client) = match listener.accept().await {
@@ -53,12 +69,18 @@ pub(super) async fn accept(live: &Rc<Live>, listener: TcpListener) -> Infallible
         limits::tune(&stream);
         match live.admit(client) {
             Ok(connected) => {
-                tokio::task::spawn_local(serve(Rc::clone(live), stream, connected));
+                tokio::task::spawn_local(serve(Rc::clone(live), stream, tls.clone(), connected));
             }
             Err(limit) => {
                 if let Some(turned_away) = live.turn_away(limits::MAX_TURNING_AWAY) {
-                    let answer = wire::unasked(&respond::no_room(live, limit));
-                    tokio::task::spawn_local(turn_away(stream, answer, turned_away));
+                    let live = Rc::clone(live);
+                    tokio::task::spawn_local(turn_away(
+                        live,
+                        stream,
+                        tls.clone(),
+                        limit,
+                        turned_away,
+                    ));
                 }
             }
         }
@@ -75,10 +97,49 @@ fn is_of_one_client(error: &io::Error) -> bool {
     )
 }
 
-async fn serve(live: Rc<Live>, stream: TcpStream, _connected: Connected) {
-    let mut stopping = live.stopping();
+async fn serve(live: Rc<Live>, stream: TcpStream, tls: Option<TlsAcceptor>, _connected: Connected) {
     let waiting = Waiting::default();
-    let service = service_fn(|request| answer(&live, &waiting, request));
+    let Some(tls) = tls else {
+        let stream = SteadyStream::new(stream, limits::PROGRESS_PERIOD);
+        return serve_http1(&live, stream, |request| answer(&live, &waiting, request)).await;
+    };
+    let mut stopping = live.stopping();
+    let stream = tokio::select! {
+        secured = timeout(limits::HANDSHAKE_TIMEOUT, shake_hands(stream, &tls)) => match secured {
+            Ok(Ok(Secured::Yes(stream))) => stream,
+            Ok(Ok(Secured::No(stream))) => {
+                let answer = wire::unasked(&respond::not_secure(&live));
+                let _ = timeout(TURN_AWAY_GRACE, say(&stream, &answer)).await;
+                return;
+            }
+            // rustls has told the client what is wrong.
+            Ok(Err(_)) => return,
+            Err(_) => return live.count_over(Some(Limit::Handshake)),
+        },
+        _ = stopping.wait_for(|is_stopping| *is_stopping) => return,
+    };
+    if speaks_http2(&stream) {
+        let waiting = Rc::new(waiting);
+        http2::serve(&live, stream, |request| {
+            let (live, waiting) = (Rc::clone(&live), Rc::clone(&waiting));
+            async move { answer(&live, &waiting, request).await }
+        })
+        .await;
+    } else {
+        serve_http1(&live, stream, |request| answer(&live, &waiting, request)).await;
+    }
+}
+
+async fn serve_http1<I, A, F>(live: &Live, stream: I, answer: A)
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    A: Fn(hyper::Request<Incoming>) -> F,
+    F: Future<Output = hyper::Response<Chunks>>,
+{
+    let service = service_fn(|request| {
+        let answer = answer(request);
+        async { Ok::<_, Infallible>(answer.await) }
+    });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
@@ -86,11 +147,9 @@ async fn serve(live: Rc<Live>, stream: TcpStream, _connected: Connected) {
             .header_read_timeout(limits::HEADER_READ_TIMEOUT)
             .max_headers(limits::MOST_HEADERS_READ)
             .max_buf_size(limits::MOST_HEADER_BYTES_READ)
-            .serve_connection(
-                TokioIo::new(SteadyStream::new(stream, limits::PROGRESS_PERIOD)),
-                service
-            )
+            .serve_connection(TokioIo::new(stream), service)
     );
+    let mut stopping = live.stopping();
     // What goes wrong here is the client's affair: it went away, sent garbage (hyper has answered that) or stalled.
     tokio::select! {
         end = connection.as_mut() => return live.count_end(end),
@@ -100,11 +159,38 @@ async fn serve(live: Rc<Live>, stream: TcpStream, _connected: Connected) {
     live.count_end(connection.await);
 }
 
+/// What came of a connection to the TLS port.
+enum Secured {
+    Yes(Box<TlsStream<SteadyStream>>),
+    /// The client speaks plain HTTP.
+    No(TcpStream),
+}
+
+async fn shake_hands(stream: TcpStream, tls: &TlsAcceptor) -> io::Result<Secured> {
+    let mut first = [0];
+    if stream.peek(&mut first).await? == 1 && METHOD_LETTERS.contains(&first[0]) {
+        return Ok(Secured::No(stream));
+    }
+    let stream = SteadyStream::new(stream, limits::PROGRESS_PERIOD);
+    let stream = tls.accept(stream).await?;
+    Ok(Secured::Yes(Box::new(stream)))
+}
+
+/// Whether HTTP/2 was chosen in the handshake (RFC 9113 3.2); a socket that carries it is tuned for that.
+fn speaks_http2(stream: &TlsStream<SteadyStream>) -> bool {
+    let (socket, session) = stream.get_ref();
+    let speaks_http2 = session.alpn_protocol() == Some(tls::HTTP2);
+    if speaks_http2 {
+        limits::tune_for_streams(socket);
+    }
+    speaks_http2
+}
+
 async fn answer(
     live: &Live,
     waiting: &Waiting,
     request: hyper::Request<Incoming>,
-) -> Result<hyper::Response<Chunks>, Infallible> {
+) -> hyper::Response<Chunks> {
     live.stats().clients.requests += 1;
     #[cfg(test)]
     assert_ne!(request.uri().query(), Some("panic-for-test"), "asked to");
@@ -117,33 +203,65 @@ async fn answer(
             respond::refuse_and_close(live, &head, &refusal)
         }
     };
-    Ok(wire::response(answer, request.version()))
+    wire::response(answer, request.version())
 }
 
-/// Says that there is no room, then listens a moment: closing with a request unread would reset the connection before
-/// the client has the answer.
-async fn turn_away(stream: TcpStream, answer: Vec<u8>, _turned_away: TurnedAway) {
+/// Says that there is no room, over TLS if need be.
+async fn turn_away(
+    live: Rc<Live>,
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    limit: Limit,
+    _turned_away: TurnedAway,
+) {
     let exchange = async {
-        let mut rest = &answer[..];
-        while !rest.is_empty() {
-            stream.writable().await?;
-            match stream.try_write(rest) {
-                Ok(count) => rest = &rest[count..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
+        let Some(tls) = tls else {
+            return say(&stream, &wire::unasked(&respond::no_room(&live, limit))).await;
+        };
+        let Secured::Yes(stream) = shake_hands(stream, &tls).await? else {
+            return Ok(());
+        };
+        if speaks_http2(&stream) {
+            http2::serve(&live, stream, |request| ready(full(&live, limit, &request))).await;
+        } else {
+            serve_http1(&live, stream, |request| ready(full(&live, limit, &request))).await;
         }
-        SockRef::from(&stream).shutdown(std::net::Shutdown::Write)?;
-        let mut ignored = [0; 1024];
-        loop {
-            stream.readable().await?;
-            match stream.try_read(&mut ignored) {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
+        Ok(())
     };
     let _ = timeout(TURN_AWAY_GRACE, exchange).await;
+}
+
+fn full(live: &Live, limit: Limit, request: &hyper::Request<Incoming>) -> hyper::Response<Chunks> {
+    let answer = respond::no_room(live, limit);
+    let answer = if wire::head(request).is_head() {
+        answer.without_body()
+    } else {
+        answer
+    };
+    wire::response(answer, request.version())
+}
+
+/// Writes an answer to a request that is not read, then listens a moment: closing with something unread would reset the
+/// connection before the client has the answer.
+async fn say(stream: &TcpStream, answer: &[u8]) -> io::Result<()> {
+    let mut rest = answer;
+    while !rest.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(rest) {
+            Ok(count) => rest = &rest[count..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    SockRef::from(stream).shutdown(std::net::Shutdown::Write)?;
+    let mut ignored = [0; 1024];
+    loop {
+        stream.readable().await?;
+        match stream.try_read(&mut ignored) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
 }

@@ -54,7 +54,44 @@ const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) const PROGRESS_PERIOD: Duration = Duration::from_secs(10);
 
 /// 13 kbit/s over [`PROGRESS_PERIOD`]: nobody watches at that rate.
-const MIN_PROGRESS_BYTES: usize = 16 * 1024;
+pub(super) const MIN_PROGRESS_BYTES: usize = 16 * 1024;
+
+/// From a connection to the TLS port to the end of its handshake.
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Streams a client may have open on one HTTP/2 connection, each with a request that may be parked. RFC 9113 6.5.2 wants no
+/// fewer.
+pub(super) const MAX_STREAMS: u32 = 100;
+
+/// Header lines of a request over HTTP/2 as RFC 9113 6.5.2 counts them; h2 answers 431 to more. Room for what is refused
+/// with a reason; see [`MOST_HEADERS_READ`].
+pub(super) const MOST_HEADER_LIST_BYTES: u32 = 64 * 1024;
+
+/// Streams reset before they were looked at; with more the connection ends (rapid reset, CVE-2023-44487).
+pub(super) const MAX_PENDING_RESETS: usize = 20;
+
+/// Streams reset because of what the client did wrong; with more the connection ends (CVE-2025-8671).
+pub(super) const MAX_LOCAL_RESETS: usize = 100;
+
+/// Bytes of bodies a client may send unasked over HTTP/2, where requests have none.
+pub(super) const RECEIVE_WINDOW: u32 = 64 * 1024;
+
+/// How often an HTTP/2 client is asked whether it is still there.
+pub(super) const PING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long it may take to answer that.
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// An HTTP/2 connection without requests is closed after so many [`PROGRESS_PERIOD`]s.
+pub(super) const IDLE_PERIODS: u32 = 3;
+
+/// How long a client may take to go after GOAWAY.
+pub(super) const GOAWAY_GRACE: Duration = Duration::from_secs(30);
+
+/// Bytes the kernel may hold unsent for an HTTP/2 connection. With more, a playlist would queue behind the segment that
+/// another stream downloads.
+#[cfg(target_os = "linux")]
+const MAX_UNSENT_BYTES: u32 = 128 * 1024;
 
 /// Connections served when nothing says how many descriptors there are.
 const MAX_CONNECTIONS_WITHOUT_LIMIT: u32 = 65_536;
@@ -196,8 +233,23 @@ pub(super) fn limit_of_end(error: &hyper::Error) -> Option<Limit> {
     if error.is_parse_too_large() {
         return Some(Limit::Head);
     }
-    let cause = error.source()?.downcast_ref::<io::Error>()?;
+    let cause = error.source()?;
+    let http2 = cause.downcast_ref::<h2::Error>();
+    if http2.is_some_and(|error| error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM)) {
+        return Some(Limit::Http2);
+    }
+    let cause = http2
+        .and_then(h2::Error::get_io)
+        .or_else(|| cause.downcast_ref::<io::Error>())?;
     (cause.kind() == io::ErrorKind::TimedOut).then_some(Limit::Progress)
+}
+
+/// Sets what a socket needs on which several streams share the way out.
+pub(super) fn tune_for_streams(stream: &SteadyStream) {
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(&stream.stream).set_tcp_notsent_lowat(MAX_UNSENT_BYTES);
+    #[cfg(not(target_os = "linux"))]
+    let _ = stream;
 }
 
 /// What hyper lets through and this server does not: too large a head, no Host (RFC 9112 3.2), or a body.

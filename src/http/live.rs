@@ -440,6 +440,17 @@ impl Live {
         self.count_over(end.err().as_ref().and_then(limits::limit_of_end));
     }
 
+    /// Counts a panic that ends a connection, or a stream of one, and tells of it. Called while it unwinds.
+    pub(super) fn count_panic(&self) {
+        self.stats().clients.panics += 1;
+        // A second panic while the first unwinds would abort the process.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            self.report(Report::Warning(
+                "serving a connection panicked; the others go on".to_owned(),
+            ));
+        }));
+    }
+
     /// Counts in a connection that is only told to come back; `None` when there are `limit` of those already.
     pub(super) fn turn_away(self: &Rc<Self>, limit: u32) -> Option<TurnedAway> {
         let turning_away = self.turning_away.get();
@@ -484,7 +495,6 @@ pub(super) struct Connected {
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        let is_panicking = std::thread::panicking();
         let live = &self.live;
         let mut by_client = live.by_client.borrow_mut();
         match by_client.get_mut(&self.client) {
@@ -495,17 +505,9 @@ impl Drop for Connected {
         }
         drop(by_client);
         live.connections.send_modify(|open| *open -= 1);
-        let mut stats = live.stats();
-        stats.clients.connections -= 1;
-        stats.clients.panics += u64::from(is_panicking);
-        drop(stats);
-        if is_panicking {
-            // A second panic while the first unwinds would abort the process.
-            let _ = catch_unwind(AssertUnwindSafe(|| {
-                live.report(Report::Warning(
-                    "serving a connection panicked; the others go on".to_owned(),
-                ));
-            }));
+        live.stats().clients.connections -= 1;
+        if std::thread::panicking() {
+            live.count_panic();
         }
     }
 }

@@ -4,7 +4,9 @@
 //! binds, starts, publishes and stops.
 //! Does not: what the answer is (`delivery/`), what exists (`origin/`).
 
+mod certificate;
 mod connection;
+mod http2;
 mod limits;
 mod live;
 mod page;
@@ -12,6 +14,9 @@ mod respond;
 mod server;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod wire;
 
-pub use server::{BindError, Report, Server, ServerConfig, bind};
+pub use certificate::{CertificateError, CertificateFiles};
+pub use server::{BindError, Listeners, Report, Server, ServerConfig, bind};
+pub use tls::Tls;

@@ -112,6 +112,16 @@ pub(super) fn no_room(live: &Live, limit: Limit) -> Answer {
     }
 }
 
+/// The answer to a connection that speaks plain HTTP where TLS is spoken.
+pub(super) fn not_secure(live: &Live) -> Answer {
+    let mut answer = Answer::refusal(&Refusal::bad_request("this port speaks HTTPS"));
+    live.cors().allow(&mut answer);
+    Answer {
+        is_last: true,
+        ..answer
+    }
+}
+
 fn finish(live: &Live, head: &Head<'_>, answer: Answer) -> Answer {
     if head.is_head() {
         return answer.without_body();

@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 
 use super::connection;
 use super::live::Live;
+use super::tls::Tls;
 use crate::delivery::stats::Stats;
 use crate::origin::Origin;
 use crate::origin::event::Event;
@@ -79,6 +80,11 @@ pub enum Report {
     Failed(String),
     /// Something is wrong and the server goes on.
     Warning(String),
+    /// The certificate files have changed and are used from now on.
+    Renewed {
+        /// See [`Tls::fingerprint`].
+        fingerprint: String,
+    },
 }
 
 /// Why a listener could not be had. Its text names host and port.
@@ -137,6 +143,46 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Where a server listens.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Plain HTTP, from [`bind`].
+    pub plain: TcpListener,
+    /// HTTPS, if there is any, from [`bind`] as well.
+    pub secure: Option<(TcpListener, Arc<Tls>)>,
+}
+
+impl Listeners {
+    /// The same sockets once more.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let secure = match &self.secure {
+            Some((listener, tls)) => Some((listener.try_clone()?, Arc::clone(tls))),
+            None => None,
+        };
+        Ok(Self {
+            plain: self.plain.try_clone()?,
+            secure,
+        })
+    }
+
+    fn set_nonblocking(&self) -> io::Result<()> {
+        self.plain.set_nonblocking(true)?;
+        match &self.secure {
+            Some((listener, _)) => listener.set_nonblocking(true),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<TcpListener> for Listeners {
+    fn from(plain: TcpListener) -> Self {
+        Self {
+            plain,
+            secure: None,
+        }
+    }
+}
+
 /// A running server. Dropping it stops it.
 pub struct Server {
     messages: mpsc::UnboundedSender<Message>,
@@ -153,16 +199,17 @@ enum Message {
 }
 
 impl Server {
-    /// Starts serving on a listener from [`bind`].
+    /// Starts serving.
     ///
     /// `report` is called on the server's thread and must neither block nor call [`Server::stop`]. Fails when the
     /// config holds something no header or playlist can carry, or the system has no resources for a thread.
     pub fn start(
-        listener: TcpListener,
+        listeners: impl Into<Listeners>,
         config: ServerConfig,
         report: Box<dyn Fn(Report) + Send>,
     ) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
+        let listeners = listeners.into();
+        listeners.set_nonblocking()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -180,7 +227,7 @@ impl Server {
                     let outcome = catch_unwind(AssertUnwindSafe(|| {
                         let live = Rc::new(Live::new(settings, stats, Rc::clone(&report)));
                         let tasks = tokio::task::LocalSet::new();
-                        let life = run(Rc::clone(&live), listener, inbox);
+                        let life = run(Rc::clone(&live), listeners, inbox);
                         runtime.block_on(tasks.run_until(life))?;
                         Ok::<_, io::Error>(live.origin())
                     }));
@@ -250,16 +297,29 @@ impl fmt::Debug for Server {
 /// The life of the thread.
 async fn run(
     live: Rc<Live>,
-    listener: TcpListener,
+    listeners: Listeners,
     inbox: mpsc::UnboundedReceiver<Message>,
 ) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    // Both run in this one task, not in tasks of their own: a panic in either must end the thread and be reported,
+    let plain = tokio::net::TcpListener::from_std(listeners.plain)?;
+    let secure = match listeners.secure {
+        Some((listener, tls)) => {
+            Some((tokio::net::TcpListener::from_std(listener)?, tls.acceptor()))
+        }
+        None => None,
+    };
+    let accept_secure = async {
+        match secure {
+            Some((listener, acceptor)) => connection::accept(&live, listener, Some(acceptor)).await,
+            None => std::future::pending().await,
+        }
+    };
+    // All run in this one task, not in tasks of their own: a panic in one must end the thread and be reported,
     // not leave a server that has gone deaf.
     tokio::select! {
         biased;
         () = apply(&live, inbox) => {}
-        never = connection::accept(&live, listener) => match never {},
+        never = connection::accept(&live, plain, None) => match never {},
+        never = accept_secure => match never {},
     }
     live.stop();
     // Those that do not take their answer are cut off.

@@ -6,12 +6,9 @@
 //! From NULL to READY the port is taken and the server answers; from READY to PAUSED a run begins; PAUSED to READY ends it,
 //! and whoever waits gets the final playlist; READY to NULL closes the server.
 
-use std::{
-    net::TcpListener,
-    sync::{
-        Arc, LazyLock, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc, LazyLock, Mutex, MutexGuard,
+    atomic::{AtomicBool, Ordering},
 };
 
 use gst::{glib, prelude::*, subclass::prelude::*};
@@ -20,6 +17,7 @@ use super::{
     CAT,
     clock::DateSource,
     ensemble::Ensemble,
+    listening::{ListenError, Listening},
     messages,
     pads::{self, LlHlsSinkPad},
     presentation::{Kept, Presentation, Terms},
@@ -29,7 +27,7 @@ use super::{
 };
 use crate::{
     cmaf::conductor::{Conductor, TrackIndex},
-    http::{BindError, Report, Server, ServerConfig, bind},
+    http::{Listeners, Report, Server, ServerConfig},
     origin::event::Event,
     origin::media::{Publication, RenditionId, RenditionKind, RenditionSettings, RunId},
 };
@@ -50,8 +48,7 @@ pub struct LlHlsSink {
 /// What exists from READY on.
 #[derive(Debug)]
 struct Running {
-    listener: TcpListener,
-    port: u16,
+    listening: Listening,
     presentation: Arc<Presentation>,
     /// It has had a run.
     is_used: bool,
@@ -174,19 +171,15 @@ impl LlHlsSink {
             self.tell_missing(track::MUXER, "gst-plugins-good", &error);
             return Err(gst::StateChangeError);
         }
-        let listener =
-            bind(&settings.host, settings.port).map_err(|error| self.tell_taken(&error))?;
-        let port = listener
-            .local_addr()
-            .map_or(settings.port, |address| address.port());
+        let listening =
+            Listening::open(&settings, self.reporter()).map_err(|error| self.tell_deaf(&error))?;
         let renditions = self.renditions();
         let kept = self.kept().take();
         let kept = kept.filter(|kept| kept.terms.allow(&settings, &renditions));
         let is_used = kept.is_some();
-        let presentation = self.present(&listener, &settings, renditions, kept)?;
+        let presentation = self.present(listening.listeners(), &settings, renditions, kept)?;
         *self.running() = Some(Running {
-            listener,
-            port,
+            listening,
             presentation,
             is_used,
             is_over: false,
@@ -199,6 +192,7 @@ impl LlHlsSink {
             "Serving {}",
             self.uri().unwrap_or_default()
         );
+        self.tell_self_signed(&settings);
         for pad in self.ordered_pads() {
             if let Err(error) = self.build_track(&pad) {
                 let name = pad.name();
@@ -214,15 +208,44 @@ impl LlHlsSink {
         Ok(())
     }
 
-    fn tell_taken(&self, error: &BindError) -> gst::StateChangeError {
-        gst::element_imp_error!(self, gst::ResourceError::OpenReadWrite, ("{error}"));
+    fn tell_deaf(&self, error: &ListenError) -> gst::StateChangeError {
+        let domain = match error {
+            ListenError::Bind(_) => gst::ResourceError::OpenReadWrite,
+            ListenError::Certificate(_) => gst::ResourceError::Settings,
+        };
+        gst::element_imp_error!(self, domain, ("{error}"));
         gst::StateChangeError
+    }
+
+    /// Nobody trusts a certificate that was made a moment ago: whoever set no other shall know, and can compare.
+    fn tell_self_signed(&self, settings: &Settings) {
+        let fingerprint = match self.running().as_ref() {
+            Some(running) if settings.tls_certificate.is_none() => running.listening.fingerprint(),
+            _ => None,
+        };
+        if let Some(fingerprint) = fingerprint {
+            gst::element_imp_warning!(
+                self,
+                gst::ResourceError::Settings,
+                ("HTTPS is served with a self-signed certificate, which players refuse until told otherwise; set tls-certificate and tls-private-key for another. Its SHA-256 fingerprint: {fingerprint}")
+            );
+        }
+    }
+
+    /// What passes on what the server and its certificate have to say.
+    fn reporter(&self) -> Box<dyn Fn(Report) + Send> {
+        let sink = self.obj().downgrade();
+        Box::new(move |report| {
+            if let Some(sink) = sink.upgrade() {
+                sink.imp().tell(report);
+            }
+        })
     }
 
     /// Starts a server, for what was kept or for a presentation that begins.
     fn present(
         &self,
-        listener: &TcpListener,
+        listeners: &Listeners,
         settings: &Settings,
         renditions: Vec<RenditionSettings>,
         kept: Option<Kept>,
@@ -250,15 +273,10 @@ impl LlHlsSink {
             max_files: settings.max_files,
             part_hold_back: settings.part_hold_back,
         };
-        let sink = self.obj().downgrade();
-        let report = Box::new(move |report| {
-            if let Some(sink) = sink.upgrade() {
-                sink.imp().tell(report);
-            }
-        });
-        listener
+        let report = self.reporter();
+        listeners
             .try_clone()
-            .and_then(|listener| Server::start(listener, config, report))
+            .and_then(|listeners| Server::start(listeners, config, report))
             .map(|server| Arc::new(Presentation::new(server, terms)))
             .map_err(|error| {
                 gst::element_imp_error!(
@@ -270,7 +288,7 @@ impl LlHlsSink {
             })
     }
 
-    /// Passes on what the server says, on the server's thread.
+    /// Passes on what the server or its certificate has to say, on their threads.
     fn tell(&self, report: Report) {
         match report {
             Report::Event(Event::Violation {
@@ -293,6 +311,10 @@ impl LlHlsSink {
             }
             Report::Warning(text) => {
                 gst::element_imp_warning!(self, gst::ResourceError::Failed, ("{text}"));
+            }
+            Report::Renewed { fingerprint } => {
+                gst::info!(CAT, imp = self, "New certificate in use: {fingerprint}");
+                self.obj().notify("tls-fingerprint");
             }
             Report::Failed(text) => {
                 gst::element_imp_error!(self, gst::ResourceError::Failed, ("{text}"));
@@ -318,14 +340,14 @@ impl LlHlsSink {
             return Err(gst::StateChangeError);
         }
         let renditions = self.renditions();
-        let listener = match self.running().as_ref() {
+        let listeners = match self.running().as_ref() {
             Some(running) if !running.fits(&settings, &renditions) => {
-                running.listener.try_clone().map(Some)
+                running.listening.listeners().try_clone().map(Some)
             }
             _ => Ok(None),
         };
-        if let Some(listener) = listener.map_err(|_| gst::StateChangeError)? {
-            let next = self.present(&listener, &settings, renditions, None)?;
+        if let Some(listeners) = listeners.map_err(|_| gst::StateChangeError)? {
+            let next = self.present(&listeners, &settings, renditions, None)?;
             // Taken out first: stopping answers everyone who waits, and that must not happen under the lock.
             let old = self
                 .running()
@@ -405,22 +427,14 @@ impl LlHlsSink {
 
     fn uri(&self) -> Option<String> {
         let settings = self.settings().clone();
-        let port = self.running().as_ref().map(|running| running.port)?;
-        if let Some(base) = settings.public_url {
-            return Some(format!(
-                "{}/{}",
-                base.trim_end_matches('/'),
-                settings.playlist_name
-            ));
-        }
-        let host = match settings.host.as_str() {
-            // Every address of this host: the one that is always there.
-            settings::DEFAULT_HOST | "" => "127.0.0.1".to_owned(),
-            "::" | "[::]" => "[::1]".to_owned(),
-            host if host.contains(':') && !host.starts_with('[') => format!("[{host}]"),
-            host => host.to_owned(),
-        };
-        Some(format!("http://{host}:{port}/{}", settings.playlist_name))
+        let running = self.running();
+        Some(running.as_ref()?.listening.uri(&settings))
+    }
+
+    fn tls_uri(&self) -> Option<String> {
+        let settings = self.settings().clone();
+        let running = self.running();
+        running.as_ref()?.listening.tls_uri(&settings)
     }
 }
 
@@ -448,10 +462,28 @@ impl ObjectImpl for LlHlsSink {
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         match pspec.name() {
             "current-port" => {
-                let port = self.running().as_ref().map_or(0, |running| running.port);
+                let running = self.running();
+                let port = running
+                    .as_ref()
+                    .map_or(0, |running| running.listening.port());
                 u32::from(port).to_value()
             }
             "uri" => self.uri().to_value(),
+            "current-tls-port" => {
+                let running = self.running();
+                let port = running
+                    .as_ref()
+                    .and_then(|running| running.listening.tls_port());
+                u32::from(port.unwrap_or(0)).to_value()
+            }
+            "tls-uri" => self.tls_uri().to_value(),
+            "tls-fingerprint" => {
+                let running = self.running();
+                let fingerprint = running
+                    .as_ref()
+                    .and_then(|running| running.listening.fingerprint());
+                fingerprint.to_value()
+            }
             "pdt-source" => {
                 let ensemble = self
                     .running()

@@ -13,6 +13,7 @@ mod ensemble;
 mod feeder;
 mod format;
 mod imp;
+mod listening;
 mod messages;
 mod muxing;
 mod pads;

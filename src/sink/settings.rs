@@ -46,6 +46,10 @@ pub(super) enum OnRestart {
 pub(super) struct Settings {
     pub(super) host: String,
     pub(super) port: u16,
+    /// 0: no HTTPS; -1: a free port.
+    tls_port: i32,
+    pub(super) tls_certificate: Option<String>,
+    pub(super) tls_private_key: Option<String>,
     pub(super) playlist_name: String,
     /// Milliseconds.
     segment_duration: u32,
@@ -75,6 +79,9 @@ impl Default for Settings {
         Self {
             host: DEFAULT_HOST.to_owned(),
             port: DEFAULT_PORT,
+            tls_port: 0,
+            tls_certificate: None,
+            tls_private_key: None,
             playlist_name: DEFAULT_PLAYLIST_NAME.to_owned(),
             segment_duration: DEFAULT_SEGMENT_DURATION,
             part_duration: DEFAULT_PART_DURATION,
@@ -96,6 +103,14 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The port to ask for to serve HTTPS; 0 for a free one, `None` when it is off.
+    pub(super) fn tls_listen_port(&self) -> Option<u16> {
+        match self.tls_port {
+            0 => None,
+            port => Some(u16::try_from(port).unwrap_or(0)),
+        }
+    }
+
     pub(super) fn segment_duration(&self) -> Nanos {
         Nanos::from_millis(i64::from(self.segment_duration))
     }
@@ -144,6 +159,12 @@ impl Settings {
                 ));
             }
         }
+        if self.tls_private_key.is_some() && self.tls_certificate.is_none() {
+            return Some(
+                "tls-private-key is set without tls-certificate, the file with its certificate"
+                    .to_owned(),
+            );
+        }
         let origin = &self.cors_origin;
         if !origin
             .bytes()
@@ -183,6 +204,9 @@ impl Settings {
         Some(match name {
             "host" => self.host.to_value(),
             "port" => u32::from(self.port).to_value(),
+            "tls-port" => self.tls_port.to_value(),
+            "tls-certificate" => self.tls_certificate.to_value(),
+            "tls-private-key" => self.tls_private_key.to_value(),
             "playlist-name" => self.playlist_name.to_value(),
             "segment-duration" => self.segment_duration.to_value(),
             "part-duration" => self.part_duration.to_value(),
@@ -211,6 +235,9 @@ impl Settings {
         match name {
             "host" => self.host = text().unwrap_or_else(|| DEFAULT_HOST.to_owned()),
             "port" => self.port = u16::try_from(number()).expect(CHECKED),
+            "tls-port" => self.tls_port = value.get().expect(CHECKED),
+            "tls-certificate" => self.tls_certificate = text().filter(|path| !path.is_empty()),
+            "tls-private-key" => self.tls_private_key = text().filter(|path| !path.is_empty()),
             "playlist-name" => {
                 self.playlist_name = text().unwrap_or_else(|| DEFAULT_PLAYLIST_NAME.to_owned());
             }
@@ -232,6 +259,11 @@ impl Settings {
             _ => {}
         }
     }
+}
+
+/// Whether a `host` means every address of this host.
+pub(super) fn is_any_address(host: &str) -> bool {
+    [DEFAULT_HOST, "", "::", "[::]"].contains(&host)
 }
 
 const CHECKED: &str = "GObject checks type and range against the ParamSpec";
@@ -259,6 +291,37 @@ pub(super) fn properties() -> Vec<glib::ParamSpec> {
         glib::ParamSpecString::builder("uri")
             .nick("URI")
             .blurb("URL of the playlist: under public-url if set, else on this host and current-port; none in NULL")
+            .read_only()
+            .build(),
+        glib::ParamSpecInt::builder("tls-port")
+            .nick("TLS port")
+            .blurb("TCP port of HTTPS with HTTP/2; 0 for none, -1 picks a free one, see current-tls-port; read when leaving NULL")
+            .minimum(-1)
+            .maximum(i32::from(u16::MAX))
+            .default_value(0)
+            .build(),
+        glib::ParamSpecString::builder("tls-certificate")
+            .nick("TLS certificate")
+            .blurb("PEM file with the certificate for HTTPS and those that lead to its root, read again when it changes; unset: a self-signed one is made; read when leaving NULL")
+            .build(),
+        glib::ParamSpecString::builder("tls-private-key")
+            .nick("TLS private key")
+            .blurb("PEM file with the private key of tls-certificate, without passphrase; unset: it is in the file of tls-certificate; read when leaving NULL")
+            .build(),
+        glib::ParamSpecUInt::builder("current-tls-port")
+            .nick("Current TLS port")
+            .blurb("TCP port in use for HTTPS; 0 in NULL and without HTTPS")
+            .maximum(u32::from(u16::MAX))
+            .read_only()
+            .build(),
+        glib::ParamSpecString::builder("tls-uri")
+            .nick("TLS URI")
+            .blurb("URL of the playlist over HTTPS on this host and current-tls-port; none in NULL and without HTTPS")
+            .read_only()
+            .build(),
+        glib::ParamSpecString::builder("tls-fingerprint")
+            .nick("TLS fingerprint")
+            .blurb("SHA-256 of the certificate in use, as browsers show it; notified when the files were renewed; none in NULL and without HTTPS")
             .read_only()
             .build(),
         glib::ParamSpecString::builder("playlist-name")
