@@ -5,9 +5,15 @@ mod support;
 use gst::{glib, prelude::*};
 
 /// Name, default as text, and whether it can be written.
-const PROPERTIES: [(&str, &str, bool); 21] = [
+const PROPERTIES: [(&str, &str, bool); 27] = [
     ("host", "0.0.0.0", true),
     ("port", "8080", true),
+    ("tls-port", "0", true),
+    ("tls-certificate", "", true),
+    ("tls-private-key", "", true),
+    ("current-tls-port", "0", false),
+    ("tls-uri", "", false),
+    ("tls-fingerprint", "", false),
     ("current-port", "0", false),
     ("uri", "", false),
     ("playlist-name", "live.m3u8", true),

@@ -21,6 +21,7 @@ pub mod media;
 pub mod pair;
 pub mod playlist;
 pub mod program;
+pub mod secure;
 pub mod stream;
 pub mod tracks;
 

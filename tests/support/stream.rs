@@ -124,6 +124,13 @@ impl Stream {
         u16::try_from(port).unwrap()
     }
 
+    /// The port of HTTPS.
+    pub fn tls_port(&self) -> u16 {
+        let port = self.sink.property::<u32>("current-tls-port");
+        assert_ne!(port, 0, "not serving HTTPS");
+        u16::try_from(port).unwrap()
+    }
+
     pub fn client(&self) -> Client {
         Client::new(self.port())
     }

@@ -1,0 +1,190 @@
+//! Many requests on one connection: nobody waits for another, and nobody takes for ever.
+
+mod support;
+
+use std::time::Duration;
+
+use gst::prelude::*;
+use http_body_util::BodyExt;
+use support::{
+    playlist::Playlist,
+    secure::{Http2, in_time, whole},
+    stream::{FedStream, Frames},
+};
+
+/// Bytes of a body that may be on the way unread: far less than a segment.
+const SMALL_WINDOW: u32 = 16 * 1024;
+
+/// A stream fed by hand, in segments of some hundred kilobytes.
+struct Live {
+    fed: FedStream,
+    frames: Frames,
+    next: usize,
+}
+
+impl Live {
+    /// With two whole segments out and two parts of the third.
+    fn new() -> Self {
+        let frames = Frames::of(
+            "videotestsrc num-buffers=150 pattern=snow ! video/x-raw,width=640,height=360,framerate=30/1 \
+             ! x264enc tune=zerolatency speed-preset=ultrafast bitrate=6000 key-int-max=30 \
+             ! h264parse ! video/x-h264,stream-format=avc,alignment=au",
+        );
+        let fed = FedStream::new(&frames.caps, "tls-port=-1");
+        fed.stream.play();
+        let mut live = Self {
+            fed,
+            frames,
+            next: 0,
+        };
+        live.feed(72);
+        support::wait_until("twelve parts", || {
+            live.fed.stream.playlist().next_part() == (2, 2)
+        });
+        live
+    }
+
+    fn feed(&mut self, count: usize) {
+        self.fed
+            .push(&self.frames.buffers[self.next..self.next + count]);
+        self.next += count;
+    }
+
+    fn wait_for_parked(&self, count: u32) {
+        support::wait_until("parked requests", || {
+            self.fed.stream.stats().get::<u32>("requests-parked") == Ok(count)
+        });
+    }
+
+    fn port(&self) -> u16 {
+        self.fed.stream.tls_port()
+    }
+
+    fn first_segment(&self) -> String {
+        format!("/{}", self.fed.stream.playlist().segments[0].uri)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_slow_download_and_blocked_reloads_share_a_connection() {
+    let mut live = Live::new();
+    let client = Http2::with_stream_window(live.port(), SMALL_WINDOW).await;
+    let path = live.first_segment();
+    let expected = live.fed.stream.client().body(&path);
+    assert!(expected.len() > 10 * SMALL_WINDOW as usize);
+    let mut download = client.begin(&path).await.unwrap().into_body();
+    let mut received = Vec::new();
+    for part in 2..5 {
+        // A little at a time: the rest waits at the server.
+        let frame = in_time(download.frame()).await.unwrap().unwrap();
+        received.extend_from_slice(&frame.into_data().unwrap());
+        let reload = client.get_later(&format!("/live.m3u8?_HLS_msn=2&_HLS_part={part}"));
+        let hint = client.get_later(&format!("/{}", live.fed.stream.playlist().hint.unwrap()));
+        live.wait_for_parked(2);
+        // While they are parked everything else is answered.
+        assert_eq!(client.get("/timestamps.json").await.status, 200);
+        assert!(!reload.is_finished() && !hint.is_finished());
+        live.feed(6);
+        let answer = in_time(reload).await.unwrap();
+        let playlist = Playlist::read(answer.text());
+        assert_eq!(playlist.next_part(), (2, part + 1));
+        assert_eq!(in_time(hint).await.unwrap().status, 200);
+        assert!(received.len() < expected.len() / 2);
+    }
+    // Nothing of it was lost meanwhile.
+    while let Some(frame) = in_time(download.frame()).await {
+        received.extend_from_slice(&frame.unwrap().into_data().unwrap());
+    }
+    assert_eq!(received, expected);
+    assert_eq!(live.fed.stream.stats().get::<u32>("clients"), Ok(1));
+}
+
+/// Each reload is a stream of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn thirty_reloads_wake_together() {
+    let mut live = Live::new();
+    let client = Http2::connect(live.port()).await;
+    let waiting: Vec<_> = (0..30)
+        .map(|_| client.get_later("/live.m3u8?_HLS_msn=2&_HLS_part=2"))
+        .collect();
+    live.wait_for_parked(30);
+    live.feed(6);
+    for pending in waiting {
+        assert_eq!(in_time(pending).await.unwrap().status, 200);
+    }
+}
+
+/// RST_STREAM while parked: the others stay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_request_that_is_given_up_is_forgotten() {
+    let mut live = Live::new();
+    let client = Http2::connect(live.port()).await;
+    let [given_up, stays] = ["2", "2&_HLS_part=2"]
+        .map(|directives| client.get_later(&format!("/live.m3u8?_HLS_msn={directives}")));
+    live.wait_for_parked(2);
+    given_up.abort();
+    live.wait_for_parked(1);
+    let stats = live.fed.stream.stats();
+    assert_eq!(stats.get::<u64>("requests-abandoned"), Ok(1));
+    live.feed(6);
+    assert_eq!(in_time(stays).await.unwrap().status, 200);
+}
+
+/// GOAWAY, and an answer for everybody who waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_stop_answers_whoever_waits_and_closes() {
+    for (state, status) in [(gst::State::Ready, 200), (gst::State::Null, 200)] {
+        let live = Live::new();
+        let client = Http2::connect(live.port()).await;
+        let idle = Http2::connect(live.port()).await;
+        assert_eq!(idle.get("/stats.json").await.status, 200);
+        let reload = client.get_later("/live.m3u8?_HLS_msn=3");
+        live.wait_for_parked(1);
+        let pipeline = live.fed.stream.pipeline.clone();
+        let (result, elapsed) = support::timed(|| pipeline.set_state(state));
+        result.unwrap();
+        assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
+        let answer = in_time(reload).await.unwrap();
+        assert_eq!(answer.status, status);
+        assert!(answer.text().contains("#EXT-X-ENDLIST"), "PL-42");
+        if state == gst::State::Ready {
+            assert_eq!(client.get("/live.m3u8").await.status, 200);
+            pipeline.set_state(gst::State::Null).unwrap();
+        }
+        support::wait_until("the connections close", || {
+            client.is_closed() && idle.is_closed()
+        });
+    }
+}
+
+/// A window that stays shut would hold parts in memory for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn who_leaves_an_answer_lying_is_cut_off() {
+    let live = Live::new();
+    let stalled = Http2::with_stream_window(live.port(), SMALL_WINDOW).await;
+    let slow = Http2::with_stream_window(live.port(), SMALL_WINDOW).await;
+    let path = live.first_segment();
+    let download = stalled.begin(&path).await.unwrap();
+    // Beside it one that is slow, and moves.
+    let mut trickle = slow.begin(&path).await.unwrap().into_body();
+    let (has_stalled, is_slow) = tokio::join!(
+        tokio::time::timeout(support::PATIENCE, async {
+            while !stalled.is_closed() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }),
+        async {
+            while !stalled.is_closed() {
+                let frame = in_time(trickle.frame()).await;
+                frame.expect("more to come").expect("not cut off");
+                tokio::time::sleep(Duration::from_millis(1500)).await;
+            }
+            !slow.is_closed()
+        }
+    );
+    assert!(has_stalled.is_ok() && is_slow);
+    assert!(in_time(download.into_body().collect()).await.is_err());
+    let client = Http2::connect(live.port()).await;
+    let answer = whole(client.begin(&path).await.unwrap()).await;
+    assert_eq!(answer.status, 200);
+}
