@@ -6,6 +6,7 @@ PORT ?= 8080
 CLIP ?=
 DEVICE ?=
 AUDIO ?=
+TLS_PORT ?=
 
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
@@ -42,11 +43,12 @@ web/node_modules/.package-lock.json: web/package-lock.json
 	cd web && npm ci --no-audit --no-fund
 	@touch $@
 
-demo: ## stream the camera, or CLIP=file.mp4, or DEVICE=/dev/videoN, or a test picture; AUDIO=1 adds sound; PORT=8080
+demo: ## stream the camera, or CLIP=file.mp4, or DEVICE=/dev/videoN, or a test picture; AUDIO=1 adds sound; PORT=8080; TLS_PORT=8443
 	./setup.sh
 	$(MAKE) --no-print-directory web
 	$(CARGO) build --release --locked --example streamer
 	@exec "$(streamer)" --http-port "$(PORT)" --part-duration 0.2 $(if $(AUDIO),--audio) \
+		$(if $(TLS_PORT),--tls-port "$(TLS_PORT)") \
 		$(if $(CLIP),--clip "$(CLIP)",$(if $(camera),--device "$(camera)",--test-src))
 
 test: ## every test there is, players included; ends with their number

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use gst::prelude::*;
 use http_body_util::BodyExt;
@@ -25,11 +25,8 @@ struct Live {
 impl Live {
     /// With two whole segments out and two parts of the third.
     fn new() -> Self {
-        let frames = Frames::of(
-            "videotestsrc num-buffers=150 pattern=snow ! video/x-raw,width=640,height=360,framerate=30/1 \
-             ! x264enc tune=zerolatency speed-preset=ultrafast bitrate=6000 key-int-max=30 \
-             ! h264parse ! video/x-h264,stream-format=avc,alignment=au",
-        );
+        static FRAMES: LazyLock<Frames> = LazyLock::new(|| Frames::snow(110));
+        let frames = FRAMES.clone();
         let fed = FedStream::new(&frames.caps, "tls-port=-1");
         fed.stream.play();
         let mut live = Self {

@@ -16,6 +16,7 @@ mod switches;
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -72,6 +73,9 @@ fn make_sink(switches: &Switches) -> Outcome<gst::Element> {
     Ok(gst::ElementFactory::make("llhlssink")
         .property_from_str("port", &switches.http_port.to_string())
         .property("host", &switches.host)
+        .property_from_str("tls-port", &switches.tls_port.to_string())
+        .property("tls-certificate", text(&switches.tls_certificate)?)
+        .property("tls-private-key", text(&switches.tls_private_key)?)
         .property("segment-duration", switches.segment_duration.0)
         .property("part-duration", switches.part_duration.0)
         .property("playlist-length", switches.playlist_length)
@@ -80,6 +84,15 @@ fn make_sink(switches: &Switches) -> Outcome<gst::Element> {
         // A file gives its frames as fast as they are taken; live sources come in time by themselves.
         .property("sync", switches.clip.is_some())
         .build()?)
+}
+
+/// A path as properties have it.
+fn text(path: &Option<PathBuf>) -> Outcome<Option<&str>> {
+    let Some(path) = path else { return Ok(None) };
+    let text = path
+        .to_str()
+        .ok_or_else(|| format!("{}: only paths in UTF-8 are understood", path.display()))?;
+    Ok(Some(text))
 }
 
 // Where picture and sound come from.
@@ -249,8 +262,14 @@ fn bases(switches: &Switches, sink: &gst::Element) -> Vec<String> {
         hosts.extend(network_address().map(|address| address.to_string()));
     }
     let local = hosts.iter().map(|host| format!("http://{host}:{port}"));
+    let tls_port = sink.property::<u32>("current-tls-port");
+    let secure = hosts
+        .iter()
+        .filter(|_| tls_port != 0)
+        .map(|host| format!("https://{host}:{tls_port}"));
     let public = switches.public_url.as_deref();
     local
+        .chain(secure)
         .chain(public.map(|url| url.trim_end_matches('/').to_owned()))
         .collect()
 }

@@ -69,6 +69,19 @@ pub(crate) struct Switches {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["device", "test_src"])]
     pub(crate) clip: Option<PathBuf>,
 
+    /// The TCP port of HTTPS with HTTP/2; -1 picks a free one, 0 is none
+    #[arg(long, value_name = "PORT", default_value_t = 0, allow_negative_numbers = true,
+          value_parser = clap::value_parser!(i32).range(-1..=65_535))]
+    pub(crate) tls_port: i32,
+
+    /// The certificate for HTTPS, a PEM file; without one a self-signed certificate is made
+    #[arg(long, value_name = "FILE", requires = "tls_port")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+
+    /// The private key of the certificate, a PEM file, when it is not in the same file
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_private_key: Option<PathBuf>,
+
     /// The address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
     pub(crate) host: String,
@@ -334,6 +347,12 @@ mod tests {
             ("--playlist-length 2", "3..=10000"),
             ("--http-port 70000", "0..=65535"),
             ("--audio guitar", "possible values"),
+            ("--tls-port 70000", "-1..=65535"),
+            ("--tls-certificate a.pem", "--tls-port"),
+            (
+                "--tls-port 8443 --tls-private-key a.pem",
+                "--tls-certificate",
+            ),
             ("--clip a.mp4 --test-src", "cannot be used with"),
             ("--volume 3", "unexpected argument '--volume'"),
         ] {

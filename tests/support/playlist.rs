@@ -126,7 +126,6 @@ impl Playlist {
             "#EXT-X-PLAYLIST-TYPE",
             "#EXT-X-STREAM-INF",
             "#EXT-X-INDEPENDENT-SEGMENTS",
-            "CAN-SKIP-UNTIL",
             "BYTERANGE",
         ] {
             assert!(!self.text.contains(tag), "{tag} in {}", self.text);

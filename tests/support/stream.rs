@@ -300,10 +300,24 @@ impl Frames {
 
     /// `count` frames of a 30 Hz test picture with a key frame every `gop`, timestamps from zero.
     pub fn test_picture(count: usize, gop: usize) -> Self {
-        let mut frames = Self::of(&format!(
+        Self::encoded(&format!(
             "videotestsrc num-buffers={count} pattern=ball ! video/x-raw,width=160,height=120,framerate=30/1 \
-             ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} \
-             ! video/x-h264,profile=constrained-baseline ! h264parse \
+             ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max={gop}"
+        ))
+    }
+
+    /// `count` frames of 30 Hz that do not compress: some hundred kilobytes a second, a key frame every second.
+    pub fn snow(count: usize) -> Self {
+        Self::encoded(&format!(
+            "videotestsrc num-buffers={count} pattern=snow ! video/x-raw,width=320,height=240,framerate=30/1 \
+             ! x264enc tune=zerolatency speed-preset=ultrafast bitrate=4000 key-int-max=30"
+        ))
+    }
+
+    /// What `encoder` makes of 30 pictures a second, timestamps from zero.
+    fn encoded(encoder: &str) -> Self {
+        let mut frames = Self::of(&format!(
+            "{encoder} ! video/x-h264,profile=constrained-baseline ! h264parse \
              ! video/x-h264,stream-format=avc,alignment=au"
         ));
         for (nth, buffer) in (0_u64..).zip(&mut frames.buffers) {
