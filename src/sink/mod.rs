@@ -21,6 +21,7 @@ mod presentation;
 mod road;
 mod settings;
 mod silence;
+mod telling;
 mod track;
 
 /// One debug category for the whole plugin: `GST_DEBUG=llhlssink:6`.
