@@ -416,6 +416,44 @@ live_audio.m3u8
         }
     }
 
+    /// And rule MV-13: none of the tags of a media playlist.
+    #[test]
+    fn renditions_keep_their_order_whoever_comes_first() {
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]] {
+            let mut presentation = Presentation::new(vec![
+                video("video"),
+                audio("audio"),
+                video("video_1"),
+                audio("audio_1"),
+            ]);
+            for place in order {
+                presentation.publish(Publication::Absent(RenditionId(place)));
+            }
+            for place in order {
+                presentation.segment(RenditionId(place));
+            }
+            let text = text(&presentation);
+            let tags: Vec<&str> = text
+                .lines()
+                .map(|line| line.split([':', ' ']).next().unwrap())
+                .collect();
+            let expected = [
+                "#EXTM3U",
+                "#EXT-X-VERSION",
+                "#",
+                "#EXT-X-MEDIA",
+                "#EXT-X-MEDIA",
+                "#EXT-X-STREAM-INF",
+                "live_video.m3u8",
+                "#EXT-X-STREAM-INF",
+                "live_video_1.m3u8",
+            ];
+            assert_eq!(tags, expected);
+            let place = |uri: &str| text.find(uri).unwrap();
+            assert!(place("live_audio.m3u8") < place("live_audio_1.m3u8"));
+        }
+    }
+
     #[test]
     fn frame_rates_have_three_decimals() {
         for (rate, expected) in [

@@ -275,6 +275,7 @@ impl LlHlsSink {
             }
             None => return Err(gst::StateChangeError),
         };
+        presentation.begin_run(&settings);
         if let Some(seconds) = presentation.target_duration() {
             ensemble.change(|conductor| conductor.fix_target_duration(seconds));
         }

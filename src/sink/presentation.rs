@@ -98,6 +98,11 @@ impl Presentation {
         self.server.publish(publication);
     }
 
+    /// A run begins, with these settings: some may have changed since the server was started.
+    pub(super) fn begin_run(&self, settings: &Settings) {
+        self.terms().settings = settings.clone();
+    }
+
     /// The source is gone. With `on-restart=continue` the next run may go on; else whoever waits gets the final playlist
     /// (rule PL-42).
     pub(super) fn end_run(&self, on_restart: OnRestart) {

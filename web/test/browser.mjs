@@ -38,8 +38,9 @@ export async function addresses(given) {
   return { page: url.href, playlist: new URL(name, url).href };
 }
 
-// Waits until the stream is three segments old. hls.js 1.7.4 joining a stream of one segment loads that one over and
-// over until the second is complete, and stalls: true of any origin, and not what these tests are about.
+// Waits until the stream is three segments old. hls.js 1.7.4 that begins in segment number 0 loads its parts over and over until
+// the next segment is complete, and stalls: its fragment tracker takes the number 0 for none (`sn || -1`), so each part that
+// is appended makes it forget the others. True of any origin that counts from 0, and not what these tests are about.
 export async function untilGrown(playlist) {
   const end = Date.now() + START_DEADLINE_MS;
   while (Date.now() < end) {
