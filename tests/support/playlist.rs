@@ -67,9 +67,29 @@ pub fn number(uri: &str) -> u64 {
 impl Playlist {
     /// Reads and checks.
     pub fn read(text: &str) -> Self {
+        let playlist = Self::read_joined(text);
+        if playlist.media_sequence > 0 {
+            playlist.check_window();
+        }
+        playlist
+    }
+
+    /// The same of a rendition that may have joined the others late: that its first number is not 0 does not mean that
+    /// anything was removed.
+    pub fn read_joined(text: &str) -> Self {
         let playlist = Reader::default().read(text);
         playlist.check();
         playlist
+    }
+
+    /// PL-12: what has to be left when something is removed.
+    pub fn check_window(&self) {
+        let listed: Nanos = self.segments.iter().map(|segment| segment.duration).sum();
+        assert!(
+            listed >= 3 * self.target_duration * 1_000_000_000,
+            "PL-12: {}",
+            self.text
+        );
     }
 
     /// Parts listed, of complete segments and the open one.
@@ -126,6 +146,7 @@ impl Playlist {
             "#EXT-X-PLAYLIST-TYPE",
             "#EXT-X-STREAM-INF",
             "#EXT-X-INDEPENDENT-SEGMENTS",
+            "CAN-SKIP-DATERANGES",
             "BYTERANGE",
         ] {
             assert!(!self.text.contains(tag), "{tag} in {}", self.text);
@@ -159,14 +180,6 @@ impl Playlist {
                 (step - pair[0].duration).abs() <= 20_000_000,
                 "PL-34: date after {} in {}",
                 pair[0].uri,
-                self.text
-            );
-        }
-        if self.media_sequence > 0 {
-            let listed: Nanos = self.segments.iter().map(|segment| segment.duration).sum();
-            assert!(
-                listed >= 3 * self.target_duration * 1_000_000_000,
-                "PL-12: {}",
                 self.text
             );
         }
@@ -398,9 +411,14 @@ impl Reader {
         assert_eq!(self.once["EXT-X-VERSION"], "6", "PL-05, PL-06");
         let control = attributes(&self.once["EXT-X-SERVER-CONTROL"]);
         assert_eq!(control["CAN-BLOCK-RELOAD"], "YES", "LL-01");
+        let target_duration = self.once["EXT-X-TARGETDURATION"].parse().unwrap();
+        if let Some(boundary) = control.get("CAN-SKIP-UNTIL") {
+            let least = 6 * target_duration * 1_000_000_000;
+            assert!(decimal(boundary) >= least, "PL-26: {text}");
+        }
         Playlist {
             text: text.to_owned(),
-            target_duration: self.once["EXT-X-TARGETDURATION"].parse().unwrap(),
+            target_duration,
             part_target: decimal(&attributes(&self.once["EXT-X-PART-INF"])["PART-TARGET"]),
             part_hold_back: decimal(&control["PART-HOLD-BACK"]),
             media_sequence: self.once["EXT-X-MEDIA-SEQUENCE"].parse().unwrap(),

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    check::Watcher,
     http::Client,
     media::Init,
     playlist::{Nanos, Playlist},
@@ -96,10 +97,8 @@ pub fn play_and_check(stream: &mut Stream) -> BTreeMap<String, Rendition> {
 
 /// Waits for the end of all tracks and checks everything.
 pub fn end_and_check(stream: &mut Stream) -> BTreeMap<String, Rendition> {
-    stream.wait_for_message("end of stream", |message| {
-        matches!(message.view(), gst::MessageView::Eos(_)).then_some(())
-    });
     let mut client = stream.client();
+    watch_to_the_end(stream, &mut client);
     super::wait_until("the end of the presentation", || {
         stream.stats().get::<bool>("ended") == Ok(true)
     });
@@ -118,6 +117,37 @@ pub fn end_and_check(stream: &mut Stream) -> BTreeMap<String, Rendition> {
         .into_iter()
         .map(|rendition| (rendition.pad().to_owned(), rendition))
         .collect()
+}
+
+/// Looks at the playlist of each rendition with each segment of any, until all tracks are over.
+fn watch_to_the_end(stream: &mut Stream, client: &mut Client) {
+    let mut watchers = BTreeMap::<String, Watcher>::new();
+    loop {
+        let segment = stream.wait_for_message("a segment or the end", |message| {
+            let segment = message
+                .structure()
+                .filter(|structure| structure.name() == "llhls-segment")
+                .map(|structure| structure.get::<String>("rendition").unwrap());
+            match message.view() {
+                gst::MessageView::Eos(_) => Some(None),
+                _ => segment.map(Some),
+            }
+        });
+        let Some(rendition) = segment else { return };
+        // One that has segments may wait for others to go live with.
+        let watcher = watchers.entry(rendition).or_insert_with_key(|name| {
+            let path = format!("/live_{name}.m3u8");
+            Watcher::of(&path)
+        });
+        if is_live(client) {
+            watcher.look(client);
+        }
+    }
+}
+
+/// Whether the playlists can be read without waiting.
+fn is_live(client: &mut Client) -> bool {
+    client.get("/stats.json").json()["version"].as_u64() > Some(0)
 }
 
 /// Reads a rendition that is over and checks it alone.
