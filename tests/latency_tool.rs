@@ -1,0 +1,113 @@
+//! `llhls-latency` follows a live stream of the plugin, in each of its forms.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test says no")]
+
+mod support;
+
+use std::process::{Command, Output, Stdio};
+
+use gst::prelude::*;
+use support::{program, stream::Stream};
+
+const SOURCE: &str = "videotestsrc is-live=true ! video/x-raw,width=160,height=120,framerate=30/1 \
+                      ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! h264parse";
+
+fn live() -> Stream {
+    let stream = Stream::new(SOURCE, "segment-duration=500 part-duration=100");
+    stream.play();
+    stream.playlist();
+    stream
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(program::example("llhls-latency"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn each_part_is_timed_and_summed_up() {
+    let stream = live();
+    let url = format!("http://127.0.0.1:{}/live.m3u8", stream.port());
+    let output = run(&[&url, "--parts", "8", "--json"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("clock offset: the origin's clock is"),
+        "{said}"
+    );
+    let mut lines: Vec<serde_json::Value> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let summary = lines.pop().unwrap();
+    assert!(lines.len() >= 8, "{lines:?}");
+    assert_eq!(summary["parts"], lines.len());
+    let mut before = None;
+    for line in &lines {
+        // A part is complete a part after its first frame, and here after that. On one clock, but for half an exchange.
+        let captured = line["capture_to_published_ms"].as_f64().unwrap();
+        assert!(captured > 50.0, "{line}");
+        let uncertainty = summary["clock_uncertainty_ms"].as_f64().unwrap();
+        let received = line["published_to_received_ms"].as_f64().unwrap();
+        assert!(received >= -uncertainty - 0.01, "{line}");
+        assert!(line["playlist_wait_ms"].as_f64().unwrap() >= 0.0);
+        assert!(line["bytes"].as_u64().unwrap() > 0);
+        let place = (
+            line["msn"].as_u64().unwrap(),
+            line["part"].as_u64().unwrap(),
+        );
+        assert!(before < Some(place), "{line} after {before:?}");
+        before = Some(place);
+    }
+}
+
+#[test]
+fn csv_has_a_line_of_names_and_one_a_part() {
+    let stream = live();
+    let url = format!("http://127.0.0.1:{}/live.m3u8", stream.port());
+    let output = run(&[&url, "--parts", "3", "--csv"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let lines: Vec<&str> = text(&output.stdout).lines().collect();
+    assert!(lines[0].starts_with("msn,part,name,bytes,capture_to_published_ms,"));
+    assert!(lines.len() >= 4);
+    for line in &lines {
+        assert_eq!(line.split(',').count(), 9, "{line}");
+    }
+}
+
+#[test]
+fn the_end_of_the_stream_ends_it() {
+    let stream = live();
+    let url = format!("http://127.0.0.1:{}/live.m3u8", stream.port());
+    let child = Command::new(program::example("llhls-latency"))
+        .arg(&url)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let parked = || stream.client().get("/stats.json").json()["clients"]["parked"].as_u64();
+    support::wait_for("a reload that is held", || {
+        parked().filter(|count| *count > 0)
+    });
+    stream.pipeline.send_event(gst::event::Eos::new());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("the stream has ended"));
+    assert!(text(&output.stdout).contains("capture -> received"));
+}
+
+#[test]
+fn what_cannot_be_followed_is_said() {
+    let output = run(&["http://127.0.0.1:9/live.m3u8"]);
+    assert!(!output.status.success());
+    let said = text(&output.stderr);
+    assert!(said.contains("http://127.0.0.1:9/live.m3u8"), "{said}");
+}
