@@ -88,12 +88,15 @@ on_stream() {
 if [[ -z $chromium ]]; then
     skip "hls.js" "there is no chromium on the PATH"
     skip "player page" "there is no chromium on the PATH"
+    skip "benchmark page" "there is no chromium on the PATH"
 elif [[ ! -d $root/web/node_modules/playwright-core ]]; then
     skip "hls.js" "web/node_modules is missing, run make web"
     skip "player page" "web/node_modules is missing, run make web"
+    skip "benchmark page" "web/node_modules is missing, run make web"
 else
     attempt "hls.js plays picture and sound" node "$root/web/test/hlsjs.mjs" "$url" "$SECONDS_TO_PLAY" --tracks audio,video
     attempt "the player page copes" node "$root/web/test/page.mjs" "$url"
+    attempt "the script's benchmark page runs" node "$root/web/test/benchmark.mjs" "$url" 8
     attempt "the player page survives its source" node "$root/web/test/interrupted.mjs" "$rehearsal" --audio aac
     attempt "the player page plays on over a restart that continues" \
         node "$root/web/test/interrupted.mjs" "$rehearsal" --audio aac --on-restart continue
