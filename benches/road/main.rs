@@ -9,6 +9,7 @@
 mod client;
 mod cpu;
 mod footage;
+mod glass;
 mod latency;
 mod machine;
 mod process;
@@ -30,6 +31,8 @@ fn main() -> ExitCode {
         ["client-hint", port, count] => client::hint(port, count),
         ["pipeline-to-end", description] => cpu::child_to_end(description),
         ["pipeline-live", description] => cpu::child_live(description),
+        ["glass-stream", part] => glass::stream(part),
+        ["glass"] | ["glass", "--bench"] => run_glass(),
         // `cargo bench` passes --bench.
         [] | ["--bench"] => run(),
         _ => Err(format!("unknown arguments {words:?}").into()),
@@ -41,6 +44,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What browsers show, `cargo bench -- glass`: takes half an hour and the whole machine.
+fn run_glass() -> Outcome<()> {
+    process::init()?;
+    println!("{}\n", machine::line());
+    let mut table = Table::default();
+    glass::measure(&mut table)?;
+    println!("{table}");
+    Ok(())
 }
 
 fn run() -> Outcome<()> {
