@@ -15,6 +15,13 @@ const PROBE_TIMEOUT_MS = 15000;
 const STUCK_MS = 6000;
 // After a hidden tab returns: below this distance a seek would cost more than it wins.
 const WORTH_A_JUMP_SECONDS = 1;
+// What one press of a hold-back button changes, and how close to the edge it may bring the picture.
+const HOLD_BACK_STEP_SECONDS = 0.1;
+const LEAST_HOLD_BACK_SECONDS = 0.1;
+// What the received bit rate is counted over.
+const BITRATE_MS = 10000;
+const TIMESTAMPS_MS = 500;
+const SHOWN_TIMESTAMPS = 8;
 
 const MISSING = 'Built without hls.js: run `make`, then restart. This browser plays no HLS without it.';
 
@@ -54,6 +61,11 @@ let clockOffset = 0;
 let wasPlayingWhenHidden = false;
 // Set when the tab has returned, cleared by the jump: the edge known then may be as old as the absence.
 let jumpAtNextUpdate = false;
+// The hold-back the viewer chose, in seconds; null while the stream's own counts. It outlives a restart.
+let holdBack = null;
+// Media of the last seconds: `{ at, bytes }`.
+let received = [];
+const plot = new LatencyPlot(document.getElementById('plot'));
 
 // For tests and for curious people with a console.
 window.llhls = {
@@ -64,6 +76,8 @@ window.llhls = {
 setInterval(() => { render(); getUnstuck(); }, RENDER_MS);
 listenToVideo();
 document.getElementById('live').addEventListener('click', jumpToLive);
+listenToChoices();
+setInterval(showTimestamps, TIMESTAMPS_MS);
 document.addEventListener('visibilitychange', followVisibility);
 compareClocks();
 begin();
@@ -128,7 +142,14 @@ function startHlsJs() {
   });
   const { Events, ErrorTypes } = Hls;
 
-  hls.on(Events.MANIFEST_PARSED, play);
+  if (holdBack !== null) hls.targetLatency = holdBack;
+  hls.on(Events.MANIFEST_PARSED, () => {
+    offer('level', hls.levels.map(describeLevel), hls.levels.length > 1);
+    play();
+  });
+  hls.on(Events.AUDIO_TRACKS_UPDATED, (_, { audioTracks }) => {
+    offer('sound', audioTracks.map(describeSound), audioTracks.length > 1);
+  });
   hls.on(Events.BUFFER_CREATED, (_, created) => {
     tracks = created.tracks;
   });
@@ -143,7 +164,8 @@ function startHlsJs() {
     if (hls.liveSyncPosition - video.currentTime > WORTH_A_JUMP_SECONDS) jumpToLive();
     else play();
   });
-  hls.on(Events.FRAG_LOADED, (_, { part }) => {
+  hls.on(Events.FRAG_LOADED, (_, { frag, part }) => {
+    received.push({ at: performance.now(), bytes: (part ?? frag).stats.loaded });
     if (part) parts += 1;
     else segments += 1;
   });
@@ -241,6 +263,84 @@ function jumpToLive() {
   const position = hls ? hls.liveSyncPosition : seekable.length && seekable.end(seekable.length - 1);
   if (position) video.currentTime = position;
   play();
+}
+
+// What the viewer may choose; with the browser's own player nothing of it is to be had.
+function listenToChoices() {
+  const on = (id, event, act) => document.getElementById(id).addEventListener(event, act);
+  on('closer', 'click', () => moveBy(-HOLD_BACK_STEP_SECONDS));
+  on('further', 'click', () => moveBy(HOLD_BACK_STEP_SECONDS));
+  on('advised', 'click', () => {
+    holdBack = null;
+    // hls.js keeps a target once it is set: only a new instance asks the stream again.
+    if (hls) restart();
+  });
+  on('levels', 'change', ({ target }) => { if (hls) hls.nextLevel = Number(target.value); });
+  on('sounds', 'change', ({ target }) => { if (hls) hls.audioTrack = Number(target.value); });
+  document.addEventListener('keydown', (event) => {
+    const isTyping = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+    if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+    const act = {
+      l: jumpToLive,
+      p: () => (video.paused ? play() : video.pause()),
+      m: () => { video.muted = !video.muted; },
+      f: () => (document.fullscreenElement ? document.exitFullscreen() : video.requestFullscreen?.()),
+      '-': () => moveBy(-HOLD_BACK_STEP_SECONDS),
+      '+': () => moveBy(HOLD_BACK_STEP_SECONDS),
+      '=': () => moveBy(HOLD_BACK_STEP_SECONDS),
+    }[event.key.toLowerCase()];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+}
+
+// Plays so much further behind the live edge, from now on.
+function moveBy(span) {
+  if (!hls || hls.targetLatency === null) return;
+  const before = hls.targetLatency;
+  holdBack = Math.max(LEAST_HOLD_BACK_SECONDS, Math.round((before + span) * 10) / 10);
+  hls.targetLatency = holdBack;
+  // hls.js plays faster to come closer, and does nothing to fall back.
+  if (holdBack > before) video.currentTime -= holdBack - before;
+}
+
+function offer(kind, names, isChoice) {
+  const list = document.getElementById(`${kind}s`);
+  const automatic = kind === 'level' ? [new Option('automatic', -1)] : [];
+  list.replaceChildren(...automatic, ...names.map((name, index) => new Option(name, index)));
+  document.getElementById(`${kind}-choice`).hidden = !isChoice;
+}
+
+function describeLevel({ height, bitrate }) {
+  return [height && `${height}p`, `${Math.round(bitrate / 1000)} kbit/s`].filter(Boolean).join(', ');
+}
+
+function describeSound({ name, lang, channels }) {
+  return [name, lang, channels && `${channels} ch`].filter(Boolean).join(', ');
+}
+
+// The newest parts by the origin's own record, while somebody looks.
+async function showTimestamps() {
+  if (!document.getElementById('timestamps').open) return;
+  let stamps;
+  try {
+    stamps = await (await fetch('timestamps.json', { cache: 'no-store' })).json();
+  } catch {
+    return;
+  }
+  const rows = Object.entries(stamps.parts).sort((a, b) => b[1] - a[1]).slice(0, SHOWN_TIMESTAMPS);
+  document.getElementById('stamps').replaceChildren(...rows.map(([name, published]) => {
+    const captured = stamps.captured[name];
+    const row = document.createElement('tr');
+    const cells = [name, clock(captured), captured ? `${((published - captured) / 1e6).toFixed(0)} ms` : '–'];
+    row.append(...cells.map((text) => Object.assign(document.createElement('td'), { textContent: text })));
+    return row;
+  }));
+}
+
+function clock(nanos) {
+  return nanos ? new Date(nanos / 1e6).toISOString().slice(11, 23) : '–';
 }
 
 // Browsers slow down or stop what is hidden: the picture comes back late, and must catch up.
@@ -341,6 +441,9 @@ function stats() {
     buffer: bufferAhead(video.buffered),
     // Of each kind by itself: of a hole in the sound the element's own ranges say only that something is missing.
     buffers: Object.fromEntries(Object.entries(tracks).map(([kind, { buffer }]) => [kind, trackAhead(buffer)])),
+    // Bits a second of media that came in.
+    bitrate: bitrate(),
+    targetLatency: hls?.targetLatency ?? null,
     level: hls?.levels?.length ? hls.currentLevel : null,
     levels: hls?.levels?.length ?? 0,
     fatal,
@@ -353,6 +456,16 @@ function stats() {
     startup: startedAt === null ? null : startedAt / 1000,
     state: document.body.dataset.state,
   };
+}
+
+function bitrate() {
+  const now = performance.now();
+  received = received.filter(({ at }) => now - at < BITRATE_MS);
+  if (received.length < 2) return null;
+  // From the first to the last: what came with the first was sent before.
+  const [first, ...rest] = received;
+  const span = received.at(-1).at - first.at;
+  return span > 0 ? rest.reduce((sum, { bytes }) => sum + bytes, 0) * 8000 / span : null;
 }
 
 function trackAhead(buffer) {
@@ -398,6 +511,12 @@ function render() {
   write('picture', picture());
   write('level', level(now));
   write('sound', sound());
+  write('bitrate', now.bitrate === null ? '–' : `${(now.bitrate / 1e6).toFixed(2)} Mbit/s`);
+  write('target', seconds(now.targetLatency, 2));
+  document.getElementById('hold-back').hidden = !hls;
+  plot.add({ at: performance.now(), latency: now.playingLatency, isStalled: stalledSince !== null });
+  plot.draw();
+  write('plot-summary', plot.summary());
   write('codec', Object.values(tracks).map((track) => track.codec).filter(Boolean).join(', ') || '–');
   write('player', hls ? `hls.js ${Hls.version}` : video.currentSrc ? 'the browser’s own' : '–');
   if (!hls || !details) return;
@@ -420,7 +539,7 @@ function level({ level: index, levels }) {
 
 function sound() {
   const rendition = hls?.audioTracks?.[hls.audioTrack];
-  if (rendition) return [rendition.name, rendition.lang, rendition.channels && `${rendition.channels} ch`].filter(Boolean).join(', ');
+  if (rendition) return describeSound(rendition);
   return tracks.audio || /mp4a|opus/i.test(tracks.audiovideo?.codec ?? '') ? 'yes' : '–';
 }
 

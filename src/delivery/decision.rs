@@ -132,7 +132,7 @@ pub fn decide(request: &Request, origin: &Origin, waited: Nanos) -> Decision {
             let content_type = match page {
                 Page::Index => "text/html; charset=utf-8",
                 Page::Style => "text/css; charset=utf-8",
-                Page::Script | Page::HlsJs => "text/javascript; charset=utf-8",
+                Page::Script | Page::Plot | Page::HlsJs => "text/javascript; charset=utf-8",
             };
             reply(Content::Page(*page), content_type, Caching::Revalidate)
         }

@@ -114,6 +114,8 @@ pub enum Page {
     Index,
     /// `/player.js`
     Script,
+    /// `/plot.js`
+    Plot,
     /// `/player.css`
     Style,
     /// `/hls.min.js`
@@ -202,6 +204,7 @@ impl Request {
         match path {
             "" => return Ok(Self::Page(Page::Index)),
             "player.js" => return Ok(Self::Page(Page::Script)),
+            "plot.js" => return Ok(Self::Page(Page::Plot)),
             "player.css" => return Ok(Self::Page(Page::Style)),
             "hls.min.js" => return Ok(Self::Page(Page::HlsJs)),
             "timestamps.json" => return Ok(Self::Timestamps),
@@ -333,6 +336,7 @@ mod tests {
             ("/", Request::Page(Page::Index)),
             ("/?lang=de", Request::Page(Page::Index)),
             ("/player.js", Request::Page(Page::Script)),
+            ("/plot.js", Request::Page(Page::Plot)),
             ("/player.css", Request::Page(Page::Style)),
             ("/hls.min.js", Request::Page(Page::HlsJs)),
             ("/timestamps.json", Request::Timestamps),

@@ -9,6 +9,7 @@ use crate::delivery::request::Page;
 
 const INDEX: &str = include_str!("../../web/index.html");
 const SCRIPT: &str = include_str!("../../web/player.js");
+const PLOT: &str = include_str!("../../web/plot.js");
 const STYLE: &str = include_str!("../../web/player.css");
 /// Empty when the library was built without npm.
 const HLS_JS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hls.min.js"));
@@ -34,6 +35,7 @@ impl PageFiles {
         match page {
             Page::Index => Ok(self.index.clone()),
             Page::Script => Ok(Bytes::from_static(SCRIPT.as_bytes())),
+            Page::Plot => Ok(Bytes::from_static(PLOT.as_bytes())),
             Page::Style => Ok(Bytes::from_static(STYLE.as_bytes())),
             Page::HlsJs if HLS_JS.is_empty() => {
                 Err(Refusal::not_found("built without hls.js; run make"))
