@@ -21,6 +21,9 @@ pub mod origin;
 // 4. A request is decided.
 pub mod delivery;
 
+// Files: the other way in, and the way onto the disk.
+pub mod watch;
+
 // 5. Bytes go out.
 pub mod http;
 

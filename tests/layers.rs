@@ -5,11 +5,12 @@
 use std::{fs, path::Path};
 
 /// Steps of the road in order; `time` is everybody's.
-const ROAD: [&str; 5] = ["cmaf", "origin", "delivery", "http", "sink"];
+const ROAD: [&str; 6] = ["cmaf", "origin", "delivery", "watch", "http", "sink"];
 
 /// Words of a library, and the only step that may name it.
-const LIBRARIES: [(&str, &[&str]); 2] = [
+const LIBRARIES: [(&str, &[&str]); 3] = [
     ("sink", &["gst", "glib", "gst_video"]),
+    ("watch", &["notify"]),
     (
         "http",
         &[

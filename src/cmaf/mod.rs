@@ -13,6 +13,7 @@ pub mod access_unit;
 mod av1;
 pub mod boxes;
 pub mod codec;
+pub mod fragment;
 pub mod init;
 pub mod moof;
 

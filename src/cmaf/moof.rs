@@ -127,25 +127,40 @@ impl Chunks {
                 fed: cut.samples.len(),
             });
         }
-        let media_length: usize = self.runs.iter().map(ExactSizeIterator::len).sum();
-        let entries = cut
-            .samples
-            .iter()
-            .zip(&self.sizes)
-            .map(|(sample, &size)| entry(sample, size))
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut bytes = Vec::with_capacity(media_length + 128 + 16 * entries.len());
-        encode_moof(self.track_id, cut, sequence, entries, &mut bytes)?;
-        let header = Header {
-            kind: MDAT,
-            size: Some(media_length),
-        };
-        encode(&header, "mdat", &mut bytes)?;
-        for run in self.runs {
-            bytes.extend_from_slice(&muxed[run]);
-        }
-        Ok(Bytes::from(bytes))
+        let media: Vec<&[u8]> = self.runs.into_iter().map(|run| &muxed[run]).collect();
+        write(
+            self.track_id,
+            cut.decode,
+            sequence,
+            cut.samples.iter().zip(self.sizes),
+            &media,
+        )
     }
+}
+
+/// One `moof` and one `mdat` with these samples, each with its size; `media` are their bytes in order.
+pub(super) fn write<'a>(
+    track_id: u32,
+    decode: i64,
+    sequence: u64,
+    samples: impl Iterator<Item = (&'a Sample, u32)>,
+    media: &[&[u8]],
+) -> Result<Bytes, BoxError> {
+    let media_length: usize = media.iter().map(|run| run.len()).sum();
+    let entries = samples
+        .map(|(sample, size)| entry(sample, size))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut bytes = Vec::with_capacity(media_length + 128 + 16 * entries.len());
+    encode_moof(track_id, decode, sequence, entries, &mut bytes)?;
+    let header = Header {
+        kind: MDAT,
+        size: Some(media_length),
+    };
+    encode(&header, "mdat", &mut bytes)?;
+    for run in media {
+        bytes.extend_from_slice(run);
+    }
+    Ok(Bytes::from(bytes))
 }
 
 fn entry(sample: &Sample, size: u32) -> Result<TrunEntry, BoxError> {
@@ -168,7 +183,7 @@ fn entry(sample: &Sample, size: u32) -> Result<TrunEntry, BoxError> {
 
 fn encode_moof(
     track_id: u32,
-    cut: &Cut,
+    decode: i64,
     sequence: u64,
     entries: Vec<TrunEntry>,
     bytes: &mut Vec<u8>,
@@ -186,7 +201,7 @@ fn encode_moof(
                 ..Tfhd::default()
             },
             tfdt: Some(Tfdt {
-                base_media_decode_time: u64::try_from(cut.decode)
+                base_media_decode_time: u64::try_from(decode)
                     .map_err(|_| BoxError::TooLarge("decode time"))?,
             }),
             trun: vec![Trun {

@@ -41,6 +41,9 @@ pub struct PlaylistStyle {
     pub base: Option<BaseUrl>,
     /// PART-HOLD-BACK as a multiple of PART-TARGET (rules PL-24, PL-25).
     pub part_hold_back: f64,
+    /// Parts become visible with the whole segment they are in: PART-HOLD-BACK is a multiple of TARGETDURATION instead, or
+    /// players would stall between segments.
+    pub comes_by_segment: bool,
 }
 
 /// An absolute URL that media names are appended to.
@@ -151,7 +154,10 @@ fn write_header(
     style: &PlaylistStyle,
 ) {
     let part_target = part_target_units(constants.part_target);
-    let longest = part_target_units(common.longest_part_target);
+    let mut longest = part_target_units(common.longest_part_target);
+    if style.comes_by_segment {
+        longest = longest.max(i64::from(constants.target_duration) * i64::from(UNITS_PER_SECOND));
+    }
     lines.tag(Targetduration::new(u64::from(constants.target_duration)));
     let mut control = ServerControl::builder()
         .with_can_block_reload()
@@ -360,6 +366,7 @@ mod tests {
     const STYLE: PlaylistStyle = PlaylistStyle {
         base: None,
         part_hold_back: 3.0,
+        comes_by_segment: false,
     };
 
     fn routes() -> Routes {

@@ -73,6 +73,7 @@ impl LiveSettings {
             style: PlaylistStyle {
                 base,
                 part_hold_back: config.part_hold_back,
+                comes_by_segment: config.comes_by_segment,
             },
             going_on: config.going_on,
             window: WindowSettings {

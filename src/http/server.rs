@@ -69,6 +69,8 @@ pub struct ServerConfig {
     pub part_hold_back: f64,
     /// The presentation to go on with, of the same run and renditions; `None` begins one.
     pub going_on: Option<Origin>,
+    /// Parts are published a segment at a time: PART-HOLD-BACK follows from TARGETDURATION.
+    pub comes_by_segment: bool,
 }
 
 /// What the server tells the sink, from the thread `llhls-http`.
@@ -192,7 +194,8 @@ pub struct Server {
 }
 
 enum Message {
-    Publish(Publication, Instant),
+    /// What, when it was handed over, and when it was complete if that was earlier.
+    Publish(Publication, Instant, Option<UnixTime>),
     Stop,
     #[cfg(test)]
     Panic,
@@ -255,7 +258,16 @@ impl Server {
     pub fn publish(&self, publication: Publication) {
         let _ = self
             .messages
-            .send(Message::Publish(publication, Instant::now()));
+            .send(Message::Publish(publication, Instant::now(), None));
+    }
+
+    /// The same for what was complete before: `completed` is the moment that is shown.
+    pub fn publish_completed(&self, publication: Publication, completed: UnixTime) {
+        let _ = self.messages.send(Message::Publish(
+            publication,
+            Instant::now(),
+            Some(completed),
+        ));
     }
 
     /// Whether it still takes publications.
@@ -337,8 +349,8 @@ async fn apply(live: &Live, mut inbox: mpsc::UnboundedReceiver<Message>) {
         let mut room = MAX_BATCH;
         while let Some(message) = next {
             match message {
-                Message::Publish(publication, sent) => {
-                    let now = UnixTime::from_system(SystemTime::now());
+                Message::Publish(publication, sent, completed) => {
+                    let now = completed.unwrap_or_else(|| UnixTime::from_system(SystemTime::now()));
                     let handover =
                         Nanos(i64::try_from(sent.elapsed().as_nanos()).unwrap_or(i64::MAX));
                     events.extend(live.publish(publication, now, handover));

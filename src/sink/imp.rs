@@ -29,6 +29,7 @@ use crate::{
     cmaf::conductor::{Conductor, TrackIndex},
     http::{Listeners, Server, ServerConfig},
     origin::media::{Publication, RenditionId, RenditionKind, RenditionSettings, RunId},
+    watch::Intake,
 };
 
 /// Implementation of [`super::LlHlsSink`].
@@ -48,11 +49,13 @@ pub struct LlHlsSink {
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) listening: Listening,
-    presentation: Arc<Presentation>,
+    pub(super) presentation: Arc<Presentation>,
     /// It has had a run.
     is_used: bool,
     /// The run has ended, or its last pad was released: frames of another pad need another run.
     is_over: bool,
+    /// Takes media from files, when it comes from there.
+    intake: Option<Intake>,
     /// What the tracks of the run under way share.
     ensemble: Option<Arc<Ensemble>>,
     /// One a pad, with the pad's name.
@@ -65,7 +68,7 @@ impl Running {
         if self.is_used {
             self.presentation.allows(settings, renditions)
         } else {
-            self.presentation.is_of(renditions)
+            self.presentation.is_of(settings, renditions)
         }
     }
 }
@@ -154,6 +157,7 @@ impl LlHlsSink {
             presentation,
             is_used,
             is_over: false,
+            intake: None,
             ensemble: None,
             tracks: Vec::new(),
         });
@@ -209,6 +213,7 @@ impl LlHlsSink {
             playlist_length: settings.playlist_length,
             max_files: settings.max_files,
             part_hold_back: settings.part_hold_back,
+            comes_by_segment: settings.manner().is_some(),
         };
         let report = self.reporter();
         listeners
@@ -242,6 +247,12 @@ impl LlHlsSink {
             gst::element_imp_error!(self, gst::LibraryError::Settings, ("{mistake}"));
             return Err(gst::StateChangeError);
         }
+        // Taken out first: it may be about to tell something.
+        let intake = self
+            .running()
+            .as_mut()
+            .and_then(|running| running.intake.take());
+        drop(intake);
         let renditions = self.renditions();
         let listeners = match self.running().as_ref() {
             Some(running) if !running.fits(&settings, &renditions) => {
@@ -261,6 +272,14 @@ impl LlHlsSink {
             }
         }
         let pads = self.ordered_pads();
+        if settings.manner().is_some() && !pads.is_empty() {
+            gst::element_imp_error!(
+                self,
+                gst::LibraryError::Settings,
+                ("mode=inotify and mode=poll take media from files; link no pads")
+            );
+            return Err(gst::StateChangeError);
+        }
         let ensemble = Arc::new(Ensemble::new(
             Conductor::new(pads.len().max(1), TrackIndex(0)),
             pads.len(),
@@ -299,15 +318,49 @@ impl LlHlsSink {
             };
             track.feeder.prepare(orders);
         }
+        if let Some(manner) = settings.manner().filter(|_| pads.is_empty()) {
+            let intake = self.start_intake(&settings, manner)?;
+            if let Some(running) = self.running().as_mut() {
+                running.intake = Some(intake);
+            }
+        }
         Ok(())
+    }
+
+    /// The renditions are known only now: they get a presentation of their own, unless they are what was expected.
+    pub(super) fn present_instead(&self, renditions: Vec<RenditionSettings>) {
+        let settings = self.settings().clone();
+        let listeners = match self.running().as_ref() {
+            Some(running) if !running.presentation.is_of(&settings, &renditions) => {
+                running.listening.listeners().try_clone()
+            }
+            _ => return,
+        };
+        // An error was posted, and the old server goes on.
+        let Some(next) = listeners
+            .ok()
+            .and_then(|listeners| self.present(&listeners, &settings, renditions, None).ok())
+        else {
+            return;
+        };
+        let old = self
+            .running()
+            .as_mut()
+            .map(|running| std::mem::replace(&mut running.presentation, next));
+        drop(old);
     }
 
     /// PAUSED to READY.
     fn end_run(&self) {
-        let on_restart = self.settings().on_restart;
+        let settings = self.settings().clone();
+        let intake = self
+            .running()
+            .as_mut()
+            .and_then(|running| running.intake.take());
+        drop(intake);
         if let Some(running) = self.running().as_mut() {
             running.is_over = true;
-            running.presentation.end_run(on_restart);
+            running.presentation.end_run(settings.on_restart());
         }
     }
 
@@ -324,7 +377,7 @@ impl LlHlsSink {
             }
             // Answers everyone who waits and joins the thread.
             let kept = running.presentation.close();
-            let on_restart = self.settings().on_restart;
+            let on_restart = self.settings().on_restart();
             *self.kept() = kept.filter(|_| on_restart == OnRestart::Continue);
         }
     }

@@ -11,6 +11,7 @@ mod clock;
 mod collector;
 mod ensemble;
 mod feeder;
+mod files;
 mod format;
 mod imp;
 mod listening;

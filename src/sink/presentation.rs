@@ -55,7 +55,7 @@ impl Terms {
 
     /// Whether a run with these settings and renditions may go on with the presentation.
     pub(super) fn allow(&self, settings: &Settings, renditions: &[RenditionSettings]) -> bool {
-        settings.on_restart == OnRestart::Continue
+        settings.on_restart() == OnRestart::Continue
             && !self.is_over
             && !self.constants.is_empty()
             && self.renditions == renditions
@@ -103,6 +103,12 @@ impl Presentation {
         self.terms().settings = settings.clone();
     }
 
+    /// Hands over what was complete before, at the moment that is shown.
+    pub(super) fn publish_completed(&self, publication: Publication, completed: UnixTime) {
+        self.terms().note(&publication);
+        self.server.publish_completed(publication, completed);
+    }
+
     /// The source is gone. With `on-restart=continue` the next run may go on; else whoever waits gets the final playlist
     /// (rule PL-42).
     pub(super) fn end_run(&self, on_restart: OnRestart) {
@@ -125,9 +131,10 @@ impl Presentation {
         self.server.is_alive() && self.terms().allow(settings, renditions)
     }
 
-    /// Whether it has these renditions.
-    pub(super) fn is_of(&self, renditions: &[RenditionSettings]) -> bool {
-        self.terms().renditions == renditions
+    /// Whether it has these renditions, from where these settings have them.
+    pub(super) fn is_of(&self, settings: &Settings, renditions: &[RenditionSettings]) -> bool {
+        let terms = self.terms();
+        terms.renditions == renditions && terms.settings.mode == settings.mode
     }
 
     /// What an earlier run fixed for a rendition.

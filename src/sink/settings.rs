@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gst::{glib, prelude::*};
 
-use crate::time::Nanos;
+use crate::{time::Nanos, watch::Manner};
 
 pub(super) const DEFAULT_HOST: &str = "0.0.0.0";
 const DEFAULT_PORT: u16 = 8080;
@@ -20,7 +20,34 @@ const DEFAULT_MAX_FILES: u32 = 20;
 const DEFAULT_TRACK_TIMEOUT: u32 = 3000;
 /// As many target durations from the end the playlist lists parts (rule PL-36).
 const LISTED_TARGET_DURATIONS: u32 = 3;
+/// Milliseconds.
+const DEFAULT_POLL_INTERVAL: u32 = 100;
 const DEFAULT_CORS_ORIGIN: &str = "*";
+
+/// Where players get media from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstLlHlsSinkMode")]
+pub(super) enum Mode {
+    /// From the frames at the pads, part by part, in memory.
+    #[default]
+    #[enum_value(
+        name = "BufferFlow: parts are cut from the frames at the pads",
+        nick = "buffer-flow"
+    )]
+    BufferFlow,
+    /// From files, as inotify reports them finished.
+    #[enum_value(
+        name = "Inotify: segments are files in location, published as inotify reports them closed",
+        nick = "inotify"
+    )]
+    Inotify,
+    /// From files, found by looking.
+    #[enum_value(
+        name = "Poll: segments are files in location, found by looking every poll-interval",
+        nick = "poll"
+    )]
+    Poll,
+}
 
 /// What a run after READY, or NULL, makes of what the one before left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
@@ -44,6 +71,10 @@ pub(super) enum OnRestart {
 /// The writable properties.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
+    pub(super) mode: Mode,
+    pub(super) location: Option<String>,
+    /// Milliseconds.
+    poll_interval: u32,
     pub(super) host: String,
     pub(super) port: u16,
     /// 0: no HTTPS; -1: a free port.
@@ -77,6 +108,9 @@ pub(super) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            mode: Mode::BufferFlow,
+            location: None,
+            poll_interval: DEFAULT_POLL_INTERVAL,
             host: DEFAULT_HOST.to_owned(),
             port: DEFAULT_PORT,
             tls_port: 0,
@@ -123,9 +157,32 @@ impl Settings {
         Duration::from_millis(u64::from(self.track_timeout))
     }
 
+    /// What a run makes of what the one before left. Files another program writes are another presentation each time:
+    /// nothing says how they follow those of the last run.
+    pub(super) fn on_restart(&self) -> OnRestart {
+        match self.mode {
+            Mode::BufferFlow => self.on_restart,
+            Mode::Inotify | Mode::Poll => OnRestart::NewPresentation,
+        }
+    }
+
+    pub(super) fn poll_interval(&self) -> Duration {
+        Duration::from_millis(u64::from(self.poll_interval))
+    }
+
+    /// How files are noticed; `None` when they are not where media comes from.
+    pub(super) fn manner(&self) -> Option<Manner> {
+        match self.mode {
+            Mode::BufferFlow => None,
+            Mode::Inotify => Some(Manner::Inotify),
+            Mode::Poll => Some(Manner::Poll),
+        }
+    }
+
     /// Whether playlists made with these settings go on with those made with the others: same URLs, same constants.
     pub(super) fn presents_like(&self, other: &Self) -> bool {
-        self.playlist_name == other.playlist_name
+        self.mode == other.mode
+            && self.playlist_name == other.playlist_name
             && self.public_url == other.public_url
             && self.segment_duration == other.segment_duration
             && self.part_duration == other.part_duration
@@ -144,6 +201,12 @@ impl Settings {
             return Some(format!(
                 "playlist-name '{name}' has to be a plain file name that ends in .m3u8 (letters, digits, '-', '_', '.')"
             ));
+        }
+        if self.mode != Mode::BufferFlow && self.location.is_none() {
+            return Some(
+                "mode=inotify and mode=poll take media from files: location has to name their folder"
+                    .to_owned(),
+            );
         }
         if let Some(base) = &self.public_url {
             let host = base
@@ -202,6 +265,9 @@ impl Settings {
     /// The value of a writable property; `None` when it is none of them.
     pub(super) fn value(&self, name: &str) -> Option<glib::Value> {
         Some(match name {
+            "mode" => self.mode.to_value(),
+            "location" => self.location.to_value(),
+            "poll-interval" => self.poll_interval.to_value(),
             "host" => self.host.to_value(),
             "port" => u32::from(self.port).to_value(),
             "tls-port" => self.tls_port.to_value(),
@@ -233,6 +299,9 @@ impl Settings {
         let number = || value.get::<u32>().expect(CHECKED);
         let claim = || value.get::<bool>().expect(CHECKED);
         match name {
+            "mode" => self.mode = value.get().expect(CHECKED),
+            "location" => self.location = text().filter(|folder| !folder.is_empty()),
+            "poll-interval" => self.poll_interval = number(),
             "host" => self.host = text().unwrap_or_else(|| DEFAULT_HOST.to_owned()),
             "port" => self.port = u16::try_from(number()).expect(CHECKED),
             "tls-port" => self.tls_port = value.get().expect(CHECKED),
@@ -365,6 +434,24 @@ pub(super) fn properties() -> Vec<glib::ParamSpec> {
             .minimum(1)
             .maximum(100_000)
             .default_value(DEFAULT_MAX_FILES)
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("mode", Mode::BufferFlow)
+            .nick("Mode")
+            .blurb("Where players get media from: the frames at the pads (buffer-flow), or files in location, noticed by inotify or by looking (poll); with pads the element writes the files itself, without another program does; read when leaving READY")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecString::builder("location")
+            .nick("Location")
+            .blurb("Folder of the files of mode inotify and poll; in mode buffer-flow a recording is kept there; unset: none; made if it is not there; read when leaving READY")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("poll-interval")
+            .nick("Poll interval")
+            .blurb("How often the folder is looked at in mode poll, and where inotify cannot be had, in milliseconds; read when leaving READY")
+            .minimum(5)
+            .maximum(60_000)
+            .default_value(DEFAULT_POLL_INTERVAL)
+            .mutable_ready()
             .build(),
         glib::ParamSpecBoolean::builder("send-keyframe-requests")
             .nick("Send keyframe requests")

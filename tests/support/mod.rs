@@ -15,6 +15,7 @@
 
 pub mod cache;
 pub mod check;
+pub mod folder;
 pub mod footage;
 pub mod http;
 pub mod media;

@@ -52,6 +52,7 @@ fn config() -> ServerConfig {
         max_files: 20,
         part_hold_back: 3.0,
         going_on: None,
+        comes_by_segment: false,
     }
 }
 

@@ -1,0 +1,235 @@
+//! A folder and the files in it that may be touched.
+//!
+//! Belongs here: which names and kinds of files there may be, reading one. Does not: what is in them (`timeline`), when
+//! they are finished (`watcher`).
+
+use std::{
+    fs::{self, File, Metadata, OpenOptions},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use crate::time::UnixTime;
+
+/// A segment larger than this is none; reading it would cost as much memory.
+const LARGEST_FILE: u64 = 256 * 1024 * 1024;
+
+/// More entries than this are not looked at: a folder of segments has a few hundred.
+const MOST_ENTRIES: usize = 50_000;
+
+/// A folder of media.
+#[derive(Clone, Debug)]
+pub(super) struct Folder(PathBuf);
+
+/// A regular file of the folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) size: u64,
+    pub(super) modified: UnixTime,
+    /// What stays the same when it is renamed; 0 where that is not known.
+    pub(super) inode: u64,
+}
+
+impl Entry {
+    fn new(name: String, metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(metadata);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Self {
+            name,
+            size: metadata.len(),
+            modified: UnixTime::from_system(metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH)),
+            inode,
+        }
+    }
+}
+
+/// Why a file is not read.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    /// It is gone.
+    Missing,
+    /// It is a link, or no file at all.
+    Refused(&'static str),
+    /// The system said no.
+    Io(io::Error),
+}
+
+impl std::fmt::Display for ReadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing => f.write_str("it is gone"),
+            Self::Refused(reason) => f.write_str(reason),
+            Self::Io(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::NotFound {
+            Self::Missing
+        } else {
+            Self::Io(error)
+        }
+    }
+}
+
+impl Folder {
+    /// The folder at `path`, made if it is not there.
+    pub(super) fn make(path: &Path) -> io::Result<Self> {
+        fs::create_dir_all(path)?;
+        Ok(Self(path.to_owned()))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn exists(&self) -> bool {
+        self.0.is_dir()
+    }
+
+    /// The regular files that may be media or on their way to be.
+    pub(super) fn entries(&self) -> io::Result<Vec<Entry>> {
+        Ok(self.list()?.0)
+    }
+
+    /// The same, and the names of links that look like media.
+    pub(super) fn list(&self) -> io::Result<(Vec<Entry>, Vec<String>)> {
+        let mut entries = Vec::new();
+        let mut links = Vec::new();
+        for entry in fs::read_dir(&self.0)?.take(MOST_ENTRIES) {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            // Of the entry itself, not of what it may link to. It may be gone by now.
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
+            if metadata.is_symlink() && is_media(&name) {
+                links.push(name);
+            } else if metadata.is_file() && is_plain(&name) {
+                entries.push(Entry::new(name, &metadata));
+            }
+        }
+        Ok((entries, links))
+    }
+
+    /// A file with all its bytes.
+    pub(super) fn read(&self, name: &str) -> Result<(Entry, Vec<u8>), ReadError> {
+        if !is_plain(name) {
+            return Err(ReadError::Refused("its name is not plain"));
+        }
+        let path = self.0.join(name);
+        let seen = fs::symlink_metadata(&path)?;
+        if seen.is_symlink() {
+            return Err(ReadError::Refused("it is a symbolic link"));
+        }
+        if !seen.is_file() {
+            return Err(ReadError::Refused("it is no regular file"));
+        }
+        let mut file = open_for_reading(&path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(ReadError::Refused("it is no regular file"));
+        }
+        if metadata.len() > LARGEST_FILE {
+            return Err(ReadError::Refused("it is larger than any segment"));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+        file.by_ref().take(LARGEST_FILE).read_to_end(&mut bytes)?;
+        Ok((Entry::new(name.to_owned(), &metadata), bytes))
+    }
+}
+
+fn open_for_reading(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    no_follow(&mut options);
+    options.open(path)
+}
+
+/// The file itself is opened, never what a link of its name leads to; and a pipe without a writer does not block.
+pub(super) fn no_follow(options: &mut OpenOptions) {
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt;
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        // The bits of open(2) are an int.
+        options.custom_flags(flags.bits() as i32);
+    }
+    #[cfg(not(unix))]
+    let _ = options;
+}
+
+/// Whether a name is one of a file in the folder and nothing else: no separators, not hidden, nothing unprintable.
+pub(super) fn is_plain(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with('.')
+        && !name
+            .chars()
+            .any(|letter| matches!(letter, '/' | '\\' | ':') || letter.is_control())
+}
+
+/// Whether a file of that name can hold media: what MP4 fragments and their init sections are usually called.
+pub(super) fn is_media(name: &str) -> bool {
+    const EXTENSIONS: [&str; 7] = ["m4s", "mp4", "cmfv", "cmfa", "m4v", "m4a", "m4f"];
+    is_plain(name)
+        && name.rsplit_once('.').is_some_and(|(_, extension)| {
+            EXTENSIONS
+                .iter()
+                .any(|known| extension.eq_ignore_ascii_case(known))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_lead_elsewhere_are_none_of_ours() {
+        for name in [
+            "", ".", "..", "../a.m4s", "a/b.m4s", "a\\b.m4s", "C:b.m4s", ".a.m4s", "a\n.m4s",
+        ] {
+            assert!(!is_plain(name), "{name:?}");
+            assert!(!is_media(name), "{name:?}");
+        }
+        for name in ["segment_00001.m4s", "init.mp4", "Bild 1.M4S", "ä.cmfv"] {
+            assert!(is_media(name), "{name:?}");
+        }
+        for name in ["live.m3u8", "segment_00001.m4s.tmp", "m4s", "mp4", "a.ts"] {
+            assert!(!is_media(name), "{name:?}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_pipes_and_folders_are_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::make(&place.path().join("made/on the way")).unwrap();
+        fs::write(folder.path().join("real.m4s"), b"abc").unwrap();
+        std::os::unix::fs::symlink("real.m4s", folder.path().join("link.m4s")).unwrap();
+        fs::create_dir(folder.path().join("folder.m4s")).unwrap();
+        let names: Vec<String> = folder
+            .entries()
+            .unwrap()
+            .into_iter()
+            .map(|entry| entry.name)
+            .collect();
+        assert_eq!(names, ["real.m4s"]);
+        assert_eq!(folder.read("real.m4s").unwrap().1, b"abc");
+        for name in ["link.m4s", "folder.m4s", "../on the way/real.m4s"] {
+            assert!(
+                matches!(folder.read(name), Err(ReadError::Refused(_))),
+                "{name}"
+            );
+        }
+        assert!(matches!(folder.read("none.m4s"), Err(ReadError::Missing)));
+    }
+}

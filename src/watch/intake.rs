@@ -1,0 +1,462 @@
+//! The thread that takes a presentation from files another program writes.
+//!
+//! Belongs here: which file is read when, what is said of one that cannot be used. Does not: noticing that a file is
+//! finished (`watcher`), joining files (`timeline`). Nothing is written here and nothing removed: the files are the writer's.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    path::PathBuf,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, Sender, bounded, never};
+
+use super::{
+    folder::{Entry, Folder, ReadError, is_media, is_plain},
+    timeline::{HeaderNews, Timeline},
+    watcher::{Looks, Manner, Sight, Watcher},
+};
+use crate::{
+    cmaf::fragment::{FileError, FragmentedFile},
+    origin::media::{Publication, RenditionSettings},
+    time::{Nanos, UnixTime},
+};
+
+const THREAD_NAME: &str = "llhls-intake";
+
+/// Media that came before its init section waits for it: so many files at most.
+const MOST_WAITING: usize = 8;
+
+/// What is in the folder at the start belongs to the stream only if one file came after the other without a pause longer
+/// than this; the rest is of another day.
+const LONGEST_PAUSE: Nanos = Nanos::from_seconds(10);
+
+/// How often a folder that is gone is looked for.
+const LOOK_FOR_FOLDER: Duration = Duration::from_millis(250);
+
+/// Files remembered so that none is taken twice.
+const MOST_REMEMBERED: usize = 10_000;
+
+/// What an intake needs to know.
+#[derive(Clone, Debug)]
+pub struct IntakeSettings {
+    /// The folder; made if it is not there.
+    pub location: PathBuf,
+    /// How it is watched.
+    pub manner: Manner,
+    /// How often to look when polling.
+    pub poll_interval: Duration,
+    /// The wanted length of a segment.
+    pub segment_duration: Nanos,
+    /// Segments taken at most of what is there at the start.
+    pub max_files: usize,
+}
+
+/// What an intake tells, from its thread.
+#[derive(Debug)]
+pub enum News {
+    /// What is presented, known with the first init section; once.
+    Renditions(Vec<RenditionSettings>),
+    /// What players shall see, and the moment its file was finished.
+    Publication(Publication, UnixTime),
+    /// Something is wrong and the stream goes on.
+    Warning(String),
+}
+
+/// A running intake. Dropping it stops it.
+#[derive(Debug)]
+pub struct Intake {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Intake {
+    /// Watches a folder and tells what becomes of it. `tell` must not block, nor drop the intake.
+    ///
+    /// Fails when the folder cannot be made or read, or the system has no resources for a thread.
+    pub fn start(settings: IntakeSettings, tell: Box<dyn Fn(News) + Send>) -> io::Result<Self> {
+        let folder = Folder::make(&settings.location)?;
+        folder.entries()?;
+        let (stop, stopped) = bounded(0);
+        let thread = thread::Builder::new()
+            .name(THREAD_NAME.to_owned())
+            .spawn(move || Work::new(settings, folder, stopped, tell).run())?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Intake {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take()
+            // It is its own last owner when the application lets go of a playing element.
+            && thread.thread().id() != thread::current().id()
+        {
+            // A panic in it has ended it already; the host goes on.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What was made of a file.
+enum Outcome {
+    Done,
+    /// Its init section is still to come.
+    NeedsHeader,
+    /// It is not whole (yet).
+    Incomplete(FileError),
+    Unusable(String),
+}
+
+struct Work {
+    settings: IntakeSettings,
+    folder: Folder,
+    stopped: Receiver<()>,
+    tell: Box<dyn Fn(News) + Send>,
+    timeline: Timeline,
+    /// Size and time of change of what was taken, by name.
+    taken: HashMap<String, (u64, UnixTime)>,
+    /// The names in `taken`, oldest first.
+    order: VecDeque<String>,
+    /// Media whose init section has not come.
+    waiting: VecDeque<(String, UnixTime)>,
+    warned_of: VecDeque<String>,
+}
+
+/// What the thread does next.
+enum Next {
+    Sight(Sight),
+    Look,
+    Stop,
+}
+
+impl Work {
+    fn new(
+        settings: IntakeSettings,
+        folder: Folder,
+        stopped: Receiver<()>,
+        tell: Box<dyn Fn(News) + Send>,
+    ) -> Self {
+        Self {
+            timeline: Timeline::new(settings.segment_duration),
+            settings,
+            folder,
+            stopped,
+            tell,
+            taken: HashMap::new(),
+            order: VecDeque::new(),
+            waiting: VecDeque::new(),
+            warned_of: VecDeque::new(),
+        }
+    }
+
+    fn run(mut self) {
+        let mut manner = self.settings.manner;
+        loop {
+            let is_stopped = match manner {
+                Manner::Inotify => match Watcher::start(&self.folder) {
+                    Ok(watcher) => self.watch(&watcher),
+                    Err(reason) => {
+                        self.warn(format!(
+                            "{} cannot be watched with inotify: {reason}; it is looked at every {} ms instead",
+                            self.folder.path().display(),
+                            self.settings.poll_interval.as_millis()
+                        ));
+                        manner = Manner::Poll;
+                        continue;
+                    }
+                },
+                Manner::Poll => self.poll(),
+            };
+            if is_stopped || self.wait_for_folder() {
+                return;
+            }
+            manner = self.settings.manner;
+        }
+    }
+
+    /// Until the folder is gone (false) or the thread is to stop (true).
+    fn watch(&mut self, watcher: &Watcher) -> bool {
+        self.take_backlog();
+        loop {
+            if watcher.has_lost() {
+                self.take_backlog();
+            }
+            match self.next(watcher.sights(), None) {
+                Next::Stop => return true,
+                Next::Sight(Sight::Gone) => return false,
+                Next::Sight(Sight::Finished(name, at)) => self.take(&name, at),
+                Next::Look => {}
+            }
+        }
+    }
+
+    /// The same by looking.
+    fn poll(&mut self) -> bool {
+        let mut looks = Looks::default();
+        let known = self.take_backlog();
+        looks.know(&known);
+        loop {
+            match self.next(&never(), Some(self.settings.poll_interval)) {
+                Next::Stop => return true,
+                _ => {
+                    let Ok((entries, links)) = self.folder.list() else {
+                        return false;
+                    };
+                    self.refuse(&links);
+                    // One without media in it is no less an init section for being the newest file.
+                    if !self.timeline.has_header() {
+                        self.look_for_header(&entries);
+                    }
+                    // A file is finished when it is seen to be.
+                    let now = now();
+                    for entry in looks.look(entries, now) {
+                        // One that is closed only after the next one was begun is not whole yet.
+                        let may_be_open = now - entry.modified < LONGEST_PAUSE;
+                        if !self.try_take(&entry.name, now, may_be_open) {
+                            looks.forget(&entry.name);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn next(&self, sights: &Receiver<Sight>, at_most: Option<Duration>) -> Next {
+        let timer = at_most.map_or_else(never, crossbeam_channel::after);
+        crossbeam_channel::select! {
+            // Nothing is ever sent: the other end goes away.
+            recv(self.stopped) -> _ => Next::Stop,
+            recv(sights) -> sight => sight.map_or(Next::Stop, Next::Sight),
+            recv(timer) -> _ => Next::Look,
+        }
+    }
+
+    /// The folder is gone: says so, and waits for it. Answers whether the thread is to stop.
+    fn wait_for_folder(&mut self) -> bool {
+        self.warn(format!(
+            "{} is gone; the stream goes on when it is there again",
+            self.folder.path().display()
+        ));
+        self.timeline.note_hole();
+        loop {
+            if matches!(self.next(&never(), Some(LOOK_FOR_FOLDER)), Next::Stop) {
+                return true;
+            }
+            if self.folder.exists() {
+                return false;
+            }
+        }
+    }
+
+    /// Takes what was written before the watching began, as far as it belongs to this stream. Answers what needs no other
+    /// look.
+    fn take_backlog(&mut self) -> Vec<Entry> {
+        let Ok((mut entries, links)) = self.folder.list() else {
+            return Vec::new();
+        };
+        self.refuse(&links);
+        entries.retain(|entry| is_media(&entry.name) && !self.is_taken(entry));
+        entries.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
+        if !self.timeline.has_header() {
+            self.look_for_header(&entries);
+        }
+        let pause = LONGEST_PAUSE.0.max(4 * self.settings.segment_duration.0);
+        let mut after = now();
+        let recent = entries
+            .iter()
+            .rev()
+            .take(self.settings.max_files.max(1))
+            .take_while(|entry| {
+                let is_near = (after - entry.modified).0 <= pause;
+                after = entry.modified;
+                is_near
+            })
+            .count();
+        let (old, recent) = entries.split_at(entries.len() - recent);
+        let mut known = old.to_vec();
+        for entry in recent {
+            // The one that is being written is not whole yet; it is told of when it is closed.
+            let may_be_open = now() - entry.modified < LONGEST_PAUSE;
+            if self.try_take(&entry.name, entry.modified, may_be_open) {
+                known.push(entry.clone());
+            }
+        }
+        known
+    }
+
+    /// Of files that are only a header the newest one counts.
+    fn look_for_header(&mut self, entries: &[Entry]) {
+        const LARGEST_HEADER: u64 = 1024 * 1024;
+        let candidates = entries
+            .iter()
+            .rev()
+            .filter(|entry| is_media(&entry.name) && entry.size <= LARGEST_HEADER)
+            .take(MOST_WAITING);
+        for entry in candidates {
+            if let Ok((_, bytes)) = self.folder.read(&entry.name)
+                && let Ok(file) = FragmentedFile::read(&bytes)
+                && !file.has_media()
+                && self.take_header(&file).is_ok_and(|found| found)
+            {
+                let (name, identity) = (&entry.name, (entry.size, entry.modified));
+                self.remember(name, identity);
+                return;
+            }
+        }
+    }
+
+    /// Takes a file that was finished at `at`.
+    fn take(&mut self, name: &str, at: UnixTime) {
+        if is_media(name) {
+            self.try_take(name, at, false);
+        } else if !is_plain(name) && !name.starts_with('.') {
+            self.warn_of(name, "its name is not plain");
+        }
+    }
+
+    /// Answers whether it was dealt with. One that may still be written is left for later without a word.
+    fn try_take(&mut self, name: &str, at: UnixTime, may_be_open: bool) -> bool {
+        let (entry, bytes) = match self.folder.read(name) {
+            Ok(read) => read,
+            // The writer removes old files; it was quicker.
+            Err(ReadError::Missing) => return true,
+            Err(error) => {
+                self.leave_out(name, &error.to_string());
+                return true;
+            }
+        };
+        if self.is_taken(&entry) {
+            return true;
+        }
+        let outcome = self.digest(&bytes, at);
+        match outcome {
+            Outcome::Done => self.remember(name, (entry.size, entry.modified)),
+            Outcome::NeedsHeader => self.wait_for_header(name, at),
+            Outcome::Incomplete(_) if may_be_open => return false,
+            Outcome::Incomplete(error) => self.leave_out(name, &error.to_string()),
+            Outcome::Unusable(reason) => self.leave_out(name, &reason),
+        }
+        true
+    }
+
+    fn digest(&mut self, bytes: &[u8], at: UnixTime) -> Outcome {
+        let file = match FragmentedFile::read(bytes) {
+            Ok(file) => file,
+            Err(error @ FileError::Boxes(_)) => return Outcome::Incomplete(error),
+            Err(error) => return Outcome::Unusable(error.to_string()),
+        };
+        match self.take_header(&file) {
+            Ok(true) => self.take_waiting(),
+            Ok(false) => {}
+            Err(error) => return Outcome::Unusable(error),
+        }
+        if !file.has_media() {
+            return Outcome::Done;
+        }
+        if !self.timeline.has_header() {
+            return Outcome::NeedsHeader;
+        }
+        match self.timeline.take(&file, at) {
+            Ok(publications) => {
+                for publication in publications {
+                    (self.tell)(News::Publication(publication, at));
+                }
+                Outcome::Done
+            }
+            Err(error @ FileError::Boxes(_)) => Outcome::Incomplete(error),
+            Err(error) => Outcome::Unusable(error.to_string()),
+        }
+    }
+
+    /// Answers whether the tracks are known only now.
+    fn take_header(&mut self, file: &FragmentedFile<'_>) -> Result<bool, String> {
+        let Some(headers) = file.header().map_err(|error| error.to_string())? else {
+            return Ok(false);
+        };
+        match self.timeline.take_header(headers) {
+            HeaderNews::First => {
+                (self.tell)(News::Renditions(self.timeline.renditions()));
+                Ok(true)
+            }
+            HeaderNews::Same | HeaderNews::OtherFormat => Ok(false),
+            HeaderNews::OtherTracks => {
+                Err("it has other tracks than the stream began with".to_owned())
+            }
+        }
+    }
+
+    fn wait_for_header(&mut self, name: &str, at: UnixTime) {
+        if self.waiting.len() == MOST_WAITING
+            && let Some((oldest, _)) = self.waiting.pop_front()
+        {
+            self.warn_of(&oldest, "no init section has come for it");
+        }
+        self.waiting.push_back((name.to_owned(), at));
+    }
+
+    fn take_waiting(&mut self) {
+        for (name, at) in std::mem::take(&mut self.waiting) {
+            self.take(&name, at);
+        }
+    }
+
+    fn is_taken(&self, entry: &Entry) -> bool {
+        self.taken.get(&entry.name) == Some(&(entry.size, entry.modified))
+    }
+
+    fn remember(&mut self, name: &str, identity: (u64, UnixTime)) {
+        if self.taken.insert(name.to_owned(), identity).is_none() {
+            self.order.push_back(name.to_owned());
+        }
+        if self.order.len() > MOST_REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.taken.remove(&oldest);
+        }
+    }
+
+    fn refuse(&mut self, links: &[String]) {
+        for name in links {
+            self.warn_of(name, "it is a symbolic link");
+        }
+    }
+
+    fn leave_out(&mut self, name: &str, reason: &str) {
+        self.timeline.note_hole();
+        self.warn_of(name, reason);
+    }
+
+    /// Once a file: what is wrong with it does not change by looking again.
+    fn warn_of(&mut self, name: &str, reason: &str) {
+        if self.warned_of.iter().any(|known| known == name) {
+            return;
+        }
+        if self.warned_of.len() == MOST_REMEMBERED {
+            self.warned_of.pop_front();
+        }
+        self.warned_of.push_back(name.to_owned());
+        self.warn(format!(
+            "{} in {} is left out: {reason}",
+            name.escape_debug(),
+            self.folder.path().display()
+        ));
+    }
+
+    fn warn(&self, text: String) {
+        (self.tell)(News::Warning(text));
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge: files carry the host's time"
+)]
+fn now() -> UnixTime {
+    UnixTime::from_system(std::time::SystemTime::now())
+}

@@ -1,0 +1,596 @@
+//! Makes one presentation of files that were written one after the other.
+//!
+//! Belongs here: decode times that run on whatever the files count from, dates, where a discontinuity is, what the playlists
+//! will say for good. Pure: a file comes as bytes together with the moment it was finished. Does not: which file comes next
+//! (`intake`), what is in a box (`cmaf/fragment`).
+
+use bytes::Bytes;
+
+use crate::{
+    cmaf::fragment::{self, Chunk, FileError, FragmentedFile, TrackHeader},
+    origin::media::{
+        Constants, InitSection, NewPart, Publication, RenditionId, RenditionKind, RenditionSettings,
+    },
+    time::{MediaTime, Nanos, UnixTime},
+};
+
+/// The longest hole between two files that is bridged by a longer sample, as in the other way in.
+const LONGEST_BRIDGED_HOLE: Nanos = Nanos::from_seconds(1);
+
+/// How far decode times may be from where they are expected: writers round.
+const TOLERANCE: Nanos = Nanos::from_millis(100);
+
+/// How much later than its length says a file of a writer that counts anew in each may come, before something is missing.
+const LONGEST_SILENCE: Nanos = Nanos::from_seconds(3);
+
+/// How much dates may move from segment to segment, towards when files really come.
+const MOST_DRIFT_A_SEGMENT: Nanos = Nanos::from_millis(1);
+
+/// More tracks than this are not presented.
+const MOST_TRACKS: usize = 16;
+
+/// Files so far, as one line.
+#[derive(Debug)]
+pub(super) struct Timeline {
+    /// The wanted length of a segment, the least TARGETDURATION is made of.
+    segment_duration: Nanos,
+    /// One a track, videos first. Empty until a header was taken.
+    lines: Vec<Line>,
+    /// Set with the first segment and never again.
+    target_duration: Option<u32>,
+    newest: Option<Newest>,
+    /// What the next file begins with does not follow from what was published.
+    has_hole: bool,
+}
+
+#[derive(Debug)]
+struct Line {
+    header: TrackHeader,
+    /// `header` was not published yet.
+    needs_init: bool,
+    /// Decode time where the last segment ended, in ticks.
+    end: i64,
+    /// The same by the writer's count.
+    source_end: i64,
+    part_target: Option<MediaTime>,
+    /// Parts published so far.
+    parts: u64,
+}
+
+/// The last file that was published.
+#[derive(Clone, Copy, Debug)]
+struct Newest {
+    /// Decode time of its first sample, main track, by the writer's count.
+    first: Nanos,
+    completed: UnixTime,
+    /// Its end on the wall clock, by the dates that were published.
+    date_end: UnixTime,
+}
+
+/// How a file follows the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Joint {
+    /// By the writer's count it begins where the other ended, or a little later.
+    GoesOn,
+    /// The writer counts anew in every file.
+    CountsAnew,
+    /// Something is missing, or another writer began.
+    Jump,
+}
+
+/// What a header changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeaderNews {
+    /// Nothing.
+    Same,
+    /// The tracks are known now.
+    First,
+    /// The same tracks, in another format.
+    OtherFormat,
+    /// Other tracks than the presentation has: nothing can be made of it.
+    OtherTracks,
+}
+
+impl Timeline {
+    pub(super) fn new(segment_duration: Nanos) -> Self {
+        Self {
+            segment_duration,
+            lines: Vec::new(),
+            target_duration: None,
+            newest: None,
+            has_hole: false,
+        }
+    }
+
+    /// Whether files without `moov` can be read.
+    pub(super) fn has_header(&self) -> bool {
+        !self.lines.is_empty()
+    }
+
+    /// A file was left out: what comes next does not follow.
+    pub(super) fn note_hole(&mut self) {
+        self.has_hole = self.newest.is_some();
+    }
+
+    /// What is presented, the main rendition first.
+    pub(super) fn renditions(&self) -> Vec<RenditionSettings> {
+        let mut counts = [0_u32; 2];
+        let named = |line: &Line| {
+            let is_audio = line.header.is_audio();
+            let kind = if is_audio {
+                RenditionKind::Audio
+            } else {
+                RenditionKind::Video
+            };
+            let count = &mut counts[usize::from(is_audio)];
+            // As pads are called: video, video_0, video_1.
+            let name = match count.checked_sub(1) {
+                None => kind.as_str().to_owned(),
+                Some(number) => format!("{}_{number}", kind.as_str()),
+            };
+            *count += 1;
+            RenditionSettings::new(kind, name)
+        };
+        self.lines.iter().map(named).collect()
+    }
+
+    /// Takes what a `moov` says.
+    pub(super) fn take_header(&mut self, mut headers: Vec<TrackHeader>) -> HeaderNews {
+        headers.truncate(MOST_TRACKS);
+        if self.lines.is_empty() {
+            let line = |header| Line {
+                header,
+                needs_init: true,
+                end: 0,
+                source_end: 0,
+                part_target: None,
+                parts: 0,
+            };
+            self.lines = headers.into_iter().map(line).collect();
+            return HeaderNews::First;
+        }
+        let kinds = |headers: &mut dyn Iterator<Item = &TrackHeader>| -> Vec<bool> {
+            headers.map(TrackHeader::is_audio).collect()
+        };
+        let current = kinds(&mut self.lines.iter().map(|line| &line.header));
+        if current != kinds(&mut headers.iter()) {
+            return HeaderNews::OtherTracks;
+        }
+        let mut news = HeaderNews::Same;
+        for (line, header) in self.lines.iter_mut().zip(headers) {
+            if header.has_format_of(&line.header) {
+                line.header = header.written_as(&line.header);
+                continue;
+            }
+            line.needs_init = true;
+            news = HeaderNews::OtherFormat;
+            let in_new_ticks = |ticks| header.timescale.ticks(line.header.timescale.nanos(ticks));
+            line.end = in_new_ticks(line.end);
+            line.source_end = in_new_ticks(line.source_end);
+            line.header = header;
+        }
+        news
+    }
+
+    /// Makes a segment of every rendition of a file that was finished at `completed`. On an error nothing has changed.
+    pub(super) fn take(
+        &mut self,
+        file: &FragmentedFile<'_>,
+        completed: UnixTime,
+    ) -> Result<Vec<Publication>, FileError> {
+        let mut tracks = Vec::with_capacity(self.lines.len());
+        for line in &self.lines {
+            let mut chunks = file.chunks(&line.header)?;
+            settle(&mut chunks, line);
+            tracks.push(chunks);
+        }
+        let (Some(main), Some(chunks)) = (self.lines.first(), tracks.first()) else {
+            return Err(FileError::NoTrack);
+        };
+        let first = main.header.timescale.nanos(first_of(chunks));
+        let joint = self.joint(
+            first,
+            main.header.timescale.nanos(duration_of(chunks)),
+            completed,
+        );
+        let starts = self.starts(joint, &mut tracks);
+        let main = &self.lines[0];
+        let duration = main.header.timescale.nanos(duration_of(&tracks[0]));
+        if duration.0 <= 0 {
+            return Err(FileError::NoSamples);
+        }
+        let date = self.date(joint, duration, completed);
+        let target_duration = self
+            .target_duration
+            .unwrap_or_else(|| seconds(self.segment_duration).max(seconds(duration)));
+
+        let is_discontinuity = joint == Some(Joint::Jump);
+        let zero = Nanos(date.0 - self.lines[0].header.timescale.nanos(starts[0]).0);
+        let mut publications = Vec::new();
+        let mut ends = Vec::with_capacity(self.lines.len());
+        for ((place, line), (chunks, start)) in self
+            .lines
+            .iter()
+            .enumerate()
+            .zip(tracks.iter().zip(&starts))
+        {
+            let id = RenditionId(place);
+            if line.needs_init {
+                publications.push(Publication::Init(id, init_section(&line.header)));
+            }
+            let part_target = line
+                .part_target
+                .unwrap_or_else(|| part_target(chunks, &line.header, target_duration));
+            let mut decode = *start;
+            let parts = fragment::parts(chunks, part_target);
+            for (nth, (samples, length)) in parts.iter().enumerate() {
+                let sequence = line.parts + nth as u64 + 1;
+                let bytes = file.part(&line.header, samples, decode, sequence)?;
+                let begins = UnixTime(zero.0) + line.header.timescale.nanos(decode);
+                publications.push(Publication::Part(
+                    id,
+                    NewPart {
+                        bytes,
+                        duration: *length,
+                        is_independent: samples.iter().any(|file| file.sample.is_sync),
+                        captured: begins,
+                        program_date_time: begins,
+                        is_discontinuity: is_discontinuity && nth == 0,
+                    },
+                ));
+                decode += length.ticks;
+            }
+            let constants = line.part_target.is_none().then_some(Constants {
+                target_duration,
+                part_target,
+                first_segment_has_parts: true,
+            });
+            publications.push(Publication::SegmentEnd(id, constants));
+            ends.push((decode, parts.len() as u64, part_target));
+        }
+
+        for ((line, chunks), (end, parts, part_target)) in
+            self.lines.iter_mut().zip(&tracks).zip(ends)
+        {
+            line.end = end;
+            line.source_end = first_of(chunks) + duration_of(chunks);
+            line.parts += parts;
+            line.part_target = Some(part_target);
+            line.needs_init = false;
+        }
+        self.target_duration = Some(target_duration);
+        self.has_hole = false;
+        self.newest = Some(Newest {
+            first,
+            completed,
+            date_end: date + duration,
+        });
+        Ok(publications)
+    }
+
+    /// `None` for the first file.
+    fn joint(&self, first: Nanos, duration: Nanos, completed: UnixTime) -> Option<Joint> {
+        let newest = self.newest?;
+        if self.has_hole {
+            return Some(Joint::Jump);
+        }
+        let main = self.lines.first()?;
+        let ahead = first.0 - main.header.timescale.nanos(main.source_end).0;
+        if (-TOLERANCE.0..=LONGEST_BRIDGED_HOLE.0).contains(&ahead) {
+            return Some(Joint::GoesOn);
+        }
+        let counts_anew = (first.0 - newest.first.0).abs() <= TOLERANCE.0;
+        let silence = Nanos((completed - newest.completed).0 - duration.0);
+        Some(if counts_anew && silence < LONGEST_SILENCE {
+            Joint::CountsAnew
+        } else {
+            Joint::Jump
+        })
+    }
+
+    /// Where each track goes on, in its ticks. Small holes are closed by the first sample, which lasts longer for it.
+    fn starts(&self, joint: Option<Joint>, tracks: &mut [Vec<Chunk>]) -> Vec<i64> {
+        let lines = || self.lines.iter();
+        match joint {
+            Some(Joint::GoesOn) => {
+                for (line, chunks) in lines().zip(tracks) {
+                    let ahead = first_of(chunks) - line.source_end;
+                    bridge(chunks, ahead, line);
+                }
+                lines().map(|line| line.end).collect()
+            }
+            Some(Joint::CountsAnew) => lines().map(|line| line.end).collect(),
+            None | Some(Joint::Jump) => {
+                // All begin at one moment, as far apart as the writer has them.
+                let nanos = |(line, chunks): (&Line, &Vec<Chunk>)| {
+                    line.header.timescale.nanos(first_of(chunks))
+                };
+                let earliest = lines().zip(&*tracks).map(nanos).min().unwrap_or_default();
+                let end = lines()
+                    .map(|line| line.header.timescale.nanos(line.end))
+                    .max()
+                    .unwrap_or_default();
+                lines()
+                    .zip(&*tracks)
+                    .map(|(line, chunks)| {
+                        let apart = Nanos(nanos((line, chunks)).0 - earliest.0);
+                        line.header.timescale.ticks(end + apart)
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    /// PROGRAM-DATE-TIME of a file: what is published runs on without jitter, and follows when files come by a little.
+    fn date(&self, joint: Option<Joint>, duration: Nanos, completed: UnixTime) -> UnixTime {
+        let seen = completed + Nanos(-duration.0);
+        match (joint, self.newest) {
+            (Some(Joint::GoesOn | Joint::CountsAnew), Some(newest)) => {
+                let off = (seen - newest.date_end).0;
+                let most = MOST_DRIFT_A_SEGMENT.0;
+                newest.date_end + Nanos(off.clamp(-most, most))
+            }
+            // Dates do not go back over a jump (rule PL-33).
+            (_, Some(newest)) => seen.max(newest.date_end),
+            (_, None) => seen,
+        }
+    }
+}
+
+fn init_section(header: &TrackHeader) -> InitSection {
+    InitSection {
+        bytes: Bytes::clone(&header.init),
+        codec: header.description.codec.clone(),
+        resolution: header.description.resolution,
+        frame_rate: None,
+        channels: header.description.channels,
+    }
+}
+
+/// PART-TARGET: the longest chunk where a segment has several, else a whole segment.
+fn part_target(chunks: &[Chunk], header: &TrackHeader, target_duration: u32) -> MediaTime {
+    let whole = Nanos::from_seconds(i64::from(target_duration));
+    let segment = header.timescale.ticks(whole).max(duration_of(chunks));
+    let longest = chunks.iter().map(Chunk::duration).max().unwrap_or(segment);
+    MediaTime {
+        ticks: if chunks.len() > 1 {
+            longest.min(segment)
+        } else {
+            segment
+        },
+        timescale: header.timescale,
+    }
+}
+
+/// Gives every sample a length, and closes small holes between the chunks of a file.
+fn settle(chunks: &mut [Chunk], line: &Line) {
+    let mut usual = 1;
+    for file in chunks.iter_mut().flat_map(|chunk| &mut chunk.samples) {
+        if file.sample.duration > 0 {
+            usual = file.sample.duration;
+        } else {
+            // Some writers do not know how long the last sample lasts.
+            file.sample.duration = usual;
+        }
+    }
+    for nth in 1..chunks.len() {
+        let (before, after) = chunks.split_at_mut(nth);
+        let (Some(last), Some(next)) = (before.last(), after.first().and_then(|next| next.decode))
+        else {
+            continue;
+        };
+        if let Some(decode) = last.decode {
+            bridge(after, next - (decode + last.duration()), line);
+        }
+    }
+}
+
+/// Lets the first sample begin `ahead` ticks earlier than the writer has it; it is shown when it was.
+fn bridge(chunks: &mut [Chunk], ahead: i64, line: &Line) {
+    let timescale = line.header.timescale;
+    let is_small =
+        (-timescale.ticks(TOLERANCE)..=timescale.ticks(LONGEST_BRIDGED_HOLE)).contains(&ahead);
+    let Some(chunk) = chunks.first_mut().filter(|_| is_small) else {
+        return;
+    };
+    let Some(first) = chunk.samples.first_mut() else {
+        return;
+    };
+    if first.sample.duration + ahead > 0 {
+        first.sample.duration += ahead;
+        // Sound is played as it is decoded.
+        if !line.header.is_audio() {
+            first.sample.composition_offset += ahead;
+        }
+        if let Some(decode) = &mut chunk.decode {
+            *decode -= ahead;
+        }
+    }
+}
+
+fn first_of(chunks: &[Chunk]) -> i64 {
+    chunks.first().and_then(|chunk| chunk.decode).unwrap_or(0)
+}
+
+fn duration_of(chunks: &[Chunk]) -> i64 {
+    chunks.iter().map(Chunk::duration).sum()
+}
+
+/// Whole seconds, to nearest, at least one.
+fn seconds(span: Nanos) -> u32 {
+    let rounded = (span.0 + 500_000_000) / 1_000_000_000;
+    u32::try_from(rounded.max(1)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::origin::media::Msn;
+
+    /// 0.4 s of pictures and sound that count from zero.
+    const BOTH: &[u8] = include_bytes!("../../tests/data/ffmpeg-two-tracks.mp4");
+    const LENGTH: Nanos = Nanos::from_millis(400);
+
+    fn second(second: i64) -> UnixTime {
+        UnixTime(second * 1_000_000_000)
+    }
+
+    fn begun() -> Timeline {
+        let mut timeline = Timeline::new(Nanos::from_millis(400));
+        let headers = FragmentedFile::read(BOTH).unwrap().header().unwrap();
+        assert_eq!(timeline.take_header(headers.unwrap()), HeaderNews::First);
+        timeline
+    }
+
+    fn take(timeline: &mut Timeline, completed: UnixTime) -> Vec<Publication> {
+        let file = FragmentedFile::read(BOTH).unwrap();
+        timeline.take(&file, completed).unwrap()
+    }
+
+    /// The parts of one rendition.
+    fn parts(publications: &[Publication], rendition: usize) -> Vec<&NewPart> {
+        publications
+            .iter()
+            .filter_map(|publication| match publication {
+                Publication::Part(id, part) if id.0 == rendition => Some(part),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// `tfdt` of a part this crate wrote: version 1, behind fixed boxes.
+    fn decode(part: &NewPart) -> u64 {
+        let at = part
+            .bytes
+            .windows(4)
+            .position(|name| name == b"tfdt")
+            .unwrap();
+        u64::from_be_bytes(part.bytes[at + 8..at + 16].try_into().unwrap())
+    }
+
+    #[test]
+    fn the_tracks_of_a_file_are_renditions() {
+        let timeline = begun();
+        let names: Vec<String> = timeline
+            .renditions()
+            .into_iter()
+            .map(|rendition| rendition.name)
+            .collect();
+        assert_eq!(names, ["video", "audio"]);
+    }
+
+    #[test]
+    fn files_that_count_anew_become_one_line() {
+        let mut timeline = begun();
+        let mut ends = [0, 0];
+        for nth in 0..5 {
+            let completed = second(100) + Nanos(nth * LENGTH.0);
+            let publications = take(&mut timeline, completed);
+            for (rendition, end) in ends.iter_mut().enumerate() {
+                for part in parts(&publications, rendition) {
+                    if nth > 0 || part.is_discontinuity {
+                        assert_eq!(decode(part), *end as u64, "file {nth}");
+                    }
+                    assert!(!part.is_discontinuity);
+                    *end = decode(part) as i64 + part.duration.ticks;
+                }
+            }
+            let pictures = parts(&publications, 0);
+            let total: i64 = pictures.iter().map(|part| part.duration.nanos().0).sum();
+            assert!((total - LENGTH.0).abs() < 1000, "{total}");
+            // Dates run on, and follow when files come by a millisecond at most.
+            let date = pictures[0].program_date_time;
+            let off = (date - (completed + Nanos(-LENGTH.0))).0;
+            assert!(off.abs() < 2_000_000, "{off}");
+            let inits = publications
+                .iter()
+                .filter(|publication| matches!(publication, Publication::Init(..)))
+                .count();
+            assert_eq!(inits, if nth == 0 { 2 } else { 0 });
+        }
+    }
+
+    #[test]
+    fn constants_come_with_the_first_file_only() {
+        let mut timeline = begun();
+        let constants = |publications: Vec<Publication>| -> Vec<Option<Constants>> {
+            let end = |publication| match publication {
+                Publication::SegmentEnd(_, constants) => Some(constants),
+                _ => None,
+            };
+            publications.into_iter().filter_map(end).collect()
+        };
+        let first = constants(take(&mut timeline, second(1)));
+        assert!(first.iter().all(|constants| {
+            constants.is_some_and(|constants| constants.target_duration == 1)
+        }));
+        assert_eq!(constants(take(&mut timeline, second(2))), [None, None]);
+    }
+
+    #[test]
+    fn what_was_left_out_is_a_discontinuity_in_all_renditions() {
+        let mut timeline = begun();
+        timeline.note_hole();
+        let first = take(&mut timeline, second(100));
+        assert!(!parts(&first, 0)[0].is_discontinuity, "nothing before it");
+        timeline.note_hole();
+        let after = take(&mut timeline, second(101));
+        for rendition in [0, 1] {
+            let parts = parts(&after, rendition);
+            assert!(parts[0].is_discontinuity);
+            assert!(parts[1..].iter().all(|part| !part.is_discontinuity));
+        }
+        // The dates show the hole.
+        let date = parts(&after, 0)[0].program_date_time;
+        assert_eq!(date, second(101) + Nanos(-LENGTH.0));
+    }
+
+    #[test]
+    fn a_long_silence_is_a_discontinuity() {
+        let mut timeline = begun();
+        let _ = take(&mut timeline, second(100));
+        let late = take(&mut timeline, second(102));
+        assert!(!parts(&late, 0)[0].is_discontinuity, "a slow disk");
+        let lost = take(&mut timeline, second(110));
+        assert!(parts(&lost, 0)[0].is_discontinuity);
+    }
+
+    #[test]
+    fn other_tracks_are_refused_and_another_file_of_the_format_is_not() {
+        let mut timeline = begun();
+        let file = FragmentedFile::read(BOTH).unwrap();
+        let headers = || file.header().unwrap().unwrap();
+        assert_eq!(timeline.take_header(headers()), HeaderNews::Same);
+        let mut video_only = headers();
+        video_only.truncate(1);
+        assert_eq!(timeline.take_header(video_only), HeaderNews::OtherTracks);
+    }
+
+    #[test]
+    fn an_origin_takes_what_comes_of_it_without_a_violation() {
+        use crate::origin::{
+            Origin, event::Event, media::RunId, rendition::Renditions, window::WindowSettings,
+        };
+        let mut timeline = begun();
+        let renditions = Renditions::new(timeline.renditions()).unwrap();
+        let settings = WindowSettings {
+            playlist_length: 6,
+            max_files: 20,
+        };
+        let mut origin = Origin::new(RunId::new("run").unwrap(), &renditions, settings);
+        for nth in 0..20 {
+            if nth % 7 == 6 {
+                timeline.note_hole();
+            }
+            let completed = second(100) + Nanos(nth * LENGTH.0);
+            for publication in take(&mut timeline, completed) {
+                for event in origin.publish(publication, completed) {
+                    assert!(!matches!(event, Event::Violation { .. }), "{event:?}");
+                }
+            }
+        }
+        for (_, rendition) in origin.renditions() {
+            assert_eq!(rendition.window().next_msn(), Msn(20));
+        }
+    }
+}

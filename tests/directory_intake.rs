@@ -1,0 +1,228 @@
+//! Media from a folder another program fills: what splitmuxsink and ffmpeg write is served as it comes.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test says no")]
+
+mod support;
+
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use gst::prelude::*;
+use support::{folder::Watching, media::Init, playlist::Playlist};
+
+const MUXER: &str = "muxer=\"mp4mux fragment-duration=100\"";
+
+/// Here the next file is begun before the last one is closed.
+const ASYNC_MUXER: &str = "async-finalize=true muxer-factory=mp4mux muxer-properties=properties,fragment-duration=(uint)100,streamable=true";
+
+/// A pipeline that writes files until it is dropped.
+struct Writer(gst::Pipeline);
+
+impl Writer {
+    /// Files of half a second, in fragments of a tenth, each counting from zero.
+    fn splitmuxsink(folder: &Path, muxer: &str) -> Self {
+        support::init();
+        let line = format!(
+            "videotestsrc is-live=true pattern=ball ! video/x-raw,width=160,height=120,framerate=30/1 \
+             ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! h264parse \
+             ! splitmuxsink location={}/segment_%05d.m4s max-size-time=500000000 {muxer}",
+            folder.display()
+        );
+        let pipeline = gst::parse::launch(&line)
+            .unwrap_or_else(|error| panic!("{line}: {error}"))
+            .downcast::<gst::Pipeline>()
+            .unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        Self(pipeline)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let _ = self.0.set_state(gst::State::Null);
+    }
+}
+
+/// ffmpeg, ended when it is dropped.
+struct Ffmpeg(Child);
+
+impl Ffmpeg {
+    fn start(folder: &Path, arguments: &str) -> Self {
+        let child = Command::new("ffmpeg")
+            .args("-hide_banner -loglevel error -nostdin -re".split(' '))
+            .args(arguments.split(' '))
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+}
+
+impl Drop for Ffmpeg {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+const TEST_PICTURE: &str = "-f lavfi -i testsrc=size=160x120:rate=30 -c:v libx264 -preset ultrafast -tune zerolatency -pix_fmt yuv420p -g 15";
+
+/// Decode times run on from part to part without a hole, whatever the files count from. Answers parts a segment.
+fn check_line(watching: &Watching, playlist: &Playlist) -> Vec<usize> {
+    let mut client = watching.client();
+    let init = Init::read_foreign(&client.body(&format!("/{}", playlist.segments[0].map)));
+    let mut next = None;
+    let mut counts = Vec::new();
+    for segment in &playlist.segments {
+        let bytes = client.body(&format!("/{}", segment.uri));
+        let chunks = init.chunks(&bytes);
+        for chunk in &chunks {
+            if let Some(next) = next {
+                assert_eq!(chunk.decode, next, "CM-09: {}", segment.uri);
+            }
+            next = Some(chunk.decode + chunk.duration());
+        }
+        let ticks: u64 = chunks.iter().map(|chunk| chunk.duration()).sum();
+        let nanos = i64::try_from(ticks * 1_000_000_000 / u64::from(init.timescale)).unwrap();
+        assert!((nanos - segment.duration).abs() < 20_000, "EXTINF");
+        let parts: usize = segment.parts.len();
+        assert!(parts == 0 || parts == chunks.len());
+        let whole: Vec<u8> = segment
+            .parts
+            .iter()
+            .flat_map(|part| client.body(&format!("/{}", part.uri)))
+            .collect();
+        assert!(whole.is_empty() || whole == bytes, "a segment is its parts");
+        counts.push(chunks.len());
+    }
+    counts
+}
+
+/// What ffprobe makes of the live URL: frames decoded in two seconds, per kind.
+fn probe(watching: &Watching) -> String {
+    let url = format!("http://127.0.0.1:{}/live.m3u8", watching.port());
+    let output = Command::new("ffprobe")
+        .args("-v error -read_intervals %+2 -count_frames -show_entries stream=codec_type,nb_read_frames -of csv=p=0".split(' '))
+        .arg(url)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn splitmuxsink_counts_anew_in_every_file_and_the_line_runs_on() {
+    let place = tempfile::tempdir().unwrap();
+    let watching = Watching::start(place.path(), "inotify", "segment-duration=500");
+    let _writer = Writer::splitmuxsink(place.path(), MUXER);
+    let playlist = watching.wait_for_segments(5);
+    assert_eq!(playlist.target_duration, 1);
+    assert!(
+        playlist
+            .segments
+            .iter()
+            .all(|segment| !segment.is_discontinuity)
+    );
+    let counts = check_line(&watching, &playlist);
+    assert!(
+        counts.iter().all(|&parts| parts > 1),
+        "{counts:?}: a part a moof"
+    );
+    // Players may be no nearer than files come.
+    assert!(playlist.part_hold_back >= 3_000_000_000);
+    // Its moment in timestamps.json is when the file was closed.
+    let document = watching.client().get("/timestamps.json").json();
+    let names: Vec<String> = playlist
+        .segments
+        .iter()
+        .map(|segment| segment.uri.rsplit('/').next().unwrap().to_owned())
+        .collect();
+    for name in &names {
+        let moment = document["segments"][name].as_i64().unwrap();
+        let modified = fs::metadata(place.path().join(name))
+            .unwrap()
+            .modified()
+            .unwrap();
+        let modified = modified.duration_since(std::time::UNIX_EPOCH).unwrap();
+        let late = moment - i64::try_from(modified.as_nanos()).unwrap();
+        assert!(
+            (-20_000_000..5_000_000_000).contains(&late),
+            "{name}: {late} ns"
+        );
+    }
+    let frames = probe(&watching);
+    assert!(frames.starts_with("video,"), "{frames}");
+    watching.assert_no_warnings();
+}
+
+#[test]
+fn polling_serves_the_same() {
+    let place = tempfile::tempdir().unwrap();
+    let watching = Watching::start(
+        place.path(),
+        "poll",
+        "segment-duration=500 poll-interval=20",
+    );
+    let _writer = Writer::splitmuxsink(place.path(), ASYNC_MUXER);
+    let playlist = watching.wait_for_segments(4);
+    check_line(&watching, &playlist);
+    assert!(
+        playlist
+            .segments
+            .iter()
+            .all(|segment| !segment.is_discontinuity)
+    );
+    watching.assert_no_warnings();
+}
+
+#[test]
+fn ffmpeg_hls_has_its_init_section_in_a_file() {
+    for flags in ["", "-hls_flags temp_file"] {
+        let place = tempfile::tempdir().unwrap();
+        let watching = Watching::start(place.path(), "inotify", "segment-duration=500");
+        let line = format!(
+            "{TEST_PICTURE} -f hls -hls_time 0.5 -hls_list_size 10 -hls_segment_type fmp4 {flags} out.m3u8"
+        );
+        let _writer = Ffmpeg::start(place.path(), line.replace("  ", " ").as_str());
+        let playlist = watching.wait_for_segments(4);
+        check_line(&watching, &playlist);
+        assert!(
+            playlist
+                .segments
+                .iter()
+                .all(|segment| !segment.is_discontinuity)
+        );
+        watching.assert_no_warnings();
+    }
+}
+
+#[test]
+fn picture_and_sound_in_one_file_become_two_renditions() {
+    let place = tempfile::tempdir().unwrap();
+    let watching = Watching::start(place.path(), "inotify", "segment-duration=500");
+    let line = format!(
+        "-f lavfi -i sine {TEST_PICTURE} -c:a aac -f hls -hls_time 0.5 -hls_segment_type fmp4 out.m3u8"
+    );
+    let _writer = Ffmpeg::start(place.path(), &line);
+    let multivariant = support::wait_for("two renditions", || {
+        let answer = watching.client().get("/live.m3u8");
+        let is_multivariant = answer.status == 200 && answer.text().contains("#EXT-X-STREAM-INF");
+        is_multivariant.then(|| answer.text().to_owned())
+    });
+    assert!(multivariant.contains("live_audio.m3u8"), "{multivariant}");
+    assert!(multivariant.contains("mp4a.40.2"), "{multivariant}");
+    let frames = probe(&watching);
+    assert!(
+        frames.contains("video,") && frames.contains("audio,"),
+        "{frames}"
+    );
+    watching.assert_no_warnings();
+}
