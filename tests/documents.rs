@@ -32,7 +32,14 @@ fn timestamps_are_under_bare_names() {
         .collect();
     assert_eq!(
         keys,
-        ["captured", "parts", "segments", "timestamp", "version"]
+        [
+            "captured",
+            "parts",
+            "segments",
+            "timestamp",
+            "version",
+            "versions"
+        ]
     );
     let moments = |key: &str| document[key].as_object().unwrap().clone();
     let (segments, parts, captured) = (moments("segments"), moments("parts"), moments("captured"));

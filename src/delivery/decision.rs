@@ -116,7 +116,7 @@ pub fn decide(request: &Request, origin: &Origin, waited: Nanos) -> Decision {
             .ok_or_else(|| Decision::Refuse(Refusal::not_found("no such rendition")))
     };
     match request {
-        Request::Multivariant => decide_multivariant(origin, waited),
+        Request::Multivariant(patience) => decide_multivariant(*patience, origin, waited),
         Request::Playlist(id, query) => match rendition(id) {
             Ok(rendition) => decide_playlist(*id, query, rendition.window(), waited),
             Err(refusal) => refusal,
@@ -139,10 +139,13 @@ pub fn decide(request: &Request, origin: &Origin, waited: Nanos) -> Decision {
     }
 }
 
-/// What it names can be played at once: nobody sees it before the presentation is live.
-fn decide_multivariant(origin: &Origin, waited: Nanos) -> Decision {
+/// What it names can be played at once: nobody sees it before the presentation is live. Its version is the main
+/// rendition's: whoever waits at the entry URL is woken for the same, whether there is one rendition or several.
+fn decide_multivariant(patience: Option<Patience>, origin: &Origin, waited: Nanos) -> Decision {
+    let main = origin.main().window();
     if origin.common().is_some() {
-        reply_playlist(Content::Multivariant, Caching::Revalidate)
+        let patience = patience.filter(|_| !main.is_ended());
+        decide_patience(Content::Multivariant, patience, main, waited)
     } else if origin.is_ended() {
         refuse_unborn()
     } else {
@@ -879,6 +882,41 @@ mod tests {
         );
         stream.part();
         check(&stream, &[(path, "playlist")]);
+    }
+
+    #[test]
+    fn each_playlist_has_a_version_of_its_own_and_the_entry_has_the_main_ones() {
+        let mut presentation = Presentation::of_video_and_audio().with_segments(3);
+        let (video, audio) = (
+            presentation.window(VIDEO).version().0,
+            presentation.window(AUDIO).version().0,
+        );
+        let entry = format!("/live.m3u8?wait=500&version={video}");
+        let video = format!("/live_video.m3u8?wait=500&version={video}");
+        let audio = format!("/live_audio.m3u8?wait=500&version={audio}");
+        for path in [&entry, &video, &audio] {
+            check_all(&presentation, &[(path, "wait 500")]);
+        }
+        presentation.part(AUDIO);
+        check_all(
+            &presentation,
+            &[
+                (&entry, "wait 500"),
+                (&video, "wait 500"),
+                (&audio, "playlist 1"),
+            ],
+        );
+        presentation.part(VIDEO);
+        check_all(
+            &presentation,
+            &[(&entry, "multivariant"), (&video, "playlist")],
+        );
+        // Nothing more will come of it.
+        presentation.publish(Publication::EndOfRendition(VIDEO));
+        check_all(
+            &presentation,
+            &[("/live.m3u8?wait=500&version=9999", "multivariant")],
+        );
     }
 
     #[test]

@@ -45,32 +45,10 @@ pub struct Patience {
     pub version: Version,
 }
 
-/// Reads a query, without its question mark. A directive given twice is refused: which one a cache in between went by
-/// cannot be known. Of the values of `_HLS_skip`, `v2` allows to leave out date ranges too, of which there are none; others than the
-/// standard's are ignored.
+/// Reads the query of a media playlist, without its question mark. Of the values of `_HLS_skip`, `v2` allows to leave out
+/// date ranges too, of which there are none; others than the standard's are ignored.
 pub fn parse_query(query: &str) -> Result<PlaylistQuery, Refusal> {
-    let mut msn = None;
-    let mut part = None;
-    let mut skip = None;
-    let mut wait = None;
-    let mut version = None;
-    for pair in query.split('&') {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let Ok(key) = percent_decode_str(key).decode_utf8() else {
-            continue;
-        };
-        let slot = match &*key {
-            "_HLS_msn" => &mut msn,
-            "_HLS_part" => &mut part,
-            "_HLS_skip" => &mut skip,
-            "wait" => &mut wait,
-            "version" => &mut version,
-            _ => continue,
-        };
-        if slot.replace(value).is_some() {
-            return Err(Refusal::bad_request(format!("{key} is given twice")));
-        }
-    }
+    let [msn, part, skip] = values(query, ["_HLS_msn", "_HLS_part", "_HLS_skip"])?;
     let msn = msn
         .map(|value| parse_integer("_HLS_msn", value))
         .transpose()?;
@@ -84,20 +62,6 @@ pub fn parse_query(query: &str) -> Result<PlaylistQuery, Refusal> {
         // Rule DD-09.
         (None, Some(_)) => return Err(Refusal::bad_request("_HLS_part without _HLS_msn")),
     };
-    let patience = match wait {
-        Some(wait) => Some(Patience {
-            wait: Nanos::from_millis(
-                i64::try_from(parse_integer("wait", wait)?)
-                    .map_or(MAX_WAIT_MILLIS, |millis| millis.min(MAX_WAIT_MILLIS)),
-            ),
-            version: Version(match version {
-                Some(version) => parse_integer("version", version)?,
-                None => 0,
-            }),
-        }),
-        // Without `wait` a `version` is somebody else's parameter.
-        None => None,
-    };
     let skips = skip.is_some_and(|value| {
         let value = percent_decode_str(value).decode_utf8_lossy();
         matches!(&*value, "YES" | "v2")
@@ -105,8 +69,48 @@ pub fn parse_query(query: &str) -> Result<PlaylistQuery, Refusal> {
     Ok(PlaylistQuery {
         directives,
         skips,
-        patience,
+        patience: parse_patience(query)?,
     })
+}
+
+/// Reads `wait` and `version` alone: all there is to say to a multivariant playlist, for directives are for media playlists
+/// (6.2.5). Without `wait` a `version` is somebody else's parameter.
+pub fn parse_patience(query: &str) -> Result<Option<Patience>, Refusal> {
+    let [Some(wait), version] = values(query, ["wait", "version"])? else {
+        return Ok(None);
+    };
+    Ok(Some(Patience {
+        wait: Nanos::from_millis(
+            i64::try_from(parse_integer("wait", wait)?)
+                .map_or(MAX_WAIT_MILLIS, |millis| millis.min(MAX_WAIT_MILLIS)),
+        ),
+        version: Version(match version {
+            Some(version) => parse_integer("version", version)?,
+            None => 0,
+        }),
+    }))
+}
+
+/// The values of some keys, still percent-encoded. One given twice is refused: which one a cache in between went by cannot
+/// be known.
+fn values<'a, const COUNT: usize>(
+    query: &'a str,
+    keys: [&str; COUNT],
+) -> Result<[Option<&'a str>; COUNT], Refusal> {
+    let mut values = [None; COUNT];
+    for pair in query.split('&') {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let Ok(key) = percent_decode_str(key).decode_utf8() else {
+            continue;
+        };
+        let Some(place) = keys.iter().position(|wanted| *wanted == key) else {
+            continue;
+        };
+        if values[place].replace(value).is_some() {
+            return Err(Refusal::bad_request(format!("{key} is given twice")));
+        }
+    }
+    Ok(values)
 }
 
 /// A bare decimal integer of at most 64 bits, and nothing else (rule DD-10).

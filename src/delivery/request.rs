@@ -9,7 +9,7 @@ use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::directives::{PlaylistQuery, parse_query};
+use super::directives::{Patience, PlaylistQuery, parse_patience, parse_query};
 use crate::origin::media::{RenditionId, RunId};
 use crate::origin::name::{MediaName, MediaNames};
 use crate::origin::rendition::Renditions;
@@ -93,8 +93,8 @@ impl Routes {
 pub enum Request {
     /// A file of the player page.
     Page(Page),
-    /// The multivariant playlist. Its query says nothing to us: directives are for media playlists (6.2.5).
-    Multivariant,
+    /// The multivariant playlist, now or once there is something new in the main rendition.
+    Multivariant(Option<Patience>),
     /// The media playlist of a rendition, now or once it says something new.
     Playlist(RenditionId, PlaylistQuery),
     /// An init section, a segment or a part of a rendition of this run.
@@ -199,7 +199,7 @@ impl Request {
                 .map(|query| Self::Playlist(RenditionId(place), query));
         }
         if path == routes.playlist_name {
-            return Ok(Self::Multivariant);
+            return parse_patience(query.unwrap_or_default()).map(Self::Multivariant);
         }
         match path {
             "" => return Ok(Self::Page(Page::Index)),
@@ -225,6 +225,8 @@ mod tests {
     use crate::delivery::directives::Directives;
     use crate::origin::media::{Msn, PartIndex, PartNumber, RenditionKind, RenditionSettings};
     use crate::origin::name::InitNumber;
+    use crate::origin::window::Version;
+    use crate::time::Nanos;
     use proptest::prelude::*;
 
     const MAIN: RenditionId = RenditionId::MAIN;
@@ -262,8 +264,18 @@ mod tests {
         let routes = routes_of("live.m3u8", &["video", "audio", "video_1"]);
         let playlist = |place| Request::Playlist(RenditionId(place), PlaylistQuery::default());
         for (path, expected) in [
-            ("/live.m3u8", Request::Multivariant),
-            ("/live.m3u8?_HLS_msn=x&wait=y", Request::Multivariant),
+            ("/live.m3u8", Request::Multivariant(None)),
+            (
+                "/live.m3u8?_HLS_msn=x&_HLS_part=y",
+                Request::Multivariant(None),
+            ),
+            (
+                "/live.m3u8?wait=500&version=7",
+                Request::Multivariant(Some(Patience {
+                    wait: Nanos::from_millis(500),
+                    version: Version(7),
+                })),
+            ),
             ("/live_video.m3u8", playlist(0)),
             ("/live_audio.m3u8", playlist(1)),
             ("/live_video_1.m3u8", playlist(2)),

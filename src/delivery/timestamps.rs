@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::request::Routes;
 use crate::origin::Origin;
 use crate::origin::name::MediaName;
 use crate::time::UnixTime;
@@ -11,13 +12,15 @@ use crate::time::UnixTime;
 /// Renders the document. `now` is its `timestamp`; all times are Unix time in nanoseconds.
 ///
 /// It covers the newest `max_files` segments of each rendition; what the file lists can also be fetched. File names tell
-/// renditions apart. `version` is that of the main one's playlist.
-pub fn render(origin: &Origin, max_files: usize, now: UnixTime) -> String {
+/// renditions apart. `version` is that of the main one's playlist, and `versions` has it of each playlist by its file name.
+pub fn render(origin: &Origin, routes: &Routes, max_files: usize, now: UnixTime) -> String {
     let mut segments = Map::new();
     let mut parts = Map::new();
     let mut captured = Map::new();
-    for (_, rendition) in origin.renditions() {
+    let mut versions = Map::new();
+    for (id, rendition) in origin.renditions() {
         let window = rendition.window();
+        versions.insert(routes.playlist_uri(id), Value::from(window.version().0));
         let kept = window.kept();
         let skipped = kept.len().saturating_sub(max_files);
         for segment in kept.skip(skipped).chain(window.open()) {
@@ -40,6 +43,7 @@ pub fn render(origin: &Origin, max_files: usize, now: UnixTime) -> String {
         "parts": parts,
         "timestamp": now.0,
         "version": origin.main().window().version().0,
+        "versions": versions,
         "captured": captured,
     })
     .to_string()
@@ -48,8 +52,20 @@ pub fn render(origin: &Origin, max_files: usize, now: UnixTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::origin::fixture::{CONSTANTS, Presentation, SETTINGS, START, Stream, VIDEO};
+    use crate::origin::fixture::{
+        AUDIO, CONSTANTS, Presentation, SETTINGS, START, Stream, VIDEO, run,
+    };
+    use crate::origin::rendition::Renditions;
     use crate::time::Nanos;
+
+    fn rendered(origin: &Origin, max_files: usize, now: UnixTime) -> String {
+        let settings = origin
+            .renditions()
+            .map(|(_, rendition)| rendition.settings().clone());
+        let renditions = Renditions::new(settings.collect()).unwrap();
+        let routes = Routes::new("live.m3u8".to_owned(), run(), &renditions);
+        render(origin, &routes, max_files, now)
+    }
 
     #[test]
     fn names_and_unix_nanoseconds() {
@@ -57,7 +73,7 @@ mod tests {
         stream.segment(2);
         stream.part();
         let at = |millis| (START + Nanos::from_millis(millis)).0;
-        let text = render(&stream.origin, 5, START + Nanos::from_seconds(9));
+        let text = rendered(&stream.origin, 5, START + Nanos::from_seconds(9));
         assert_eq!(
             serde_json::from_str::<Value>(&text).unwrap(),
             json!({
@@ -75,6 +91,7 @@ mod tests {
                 },
                 "timestamp": at(9000),
                 "version": 2,
+                "versions": { "live.m3u8": 2 },
             })
         );
     }
@@ -82,7 +99,7 @@ mod tests {
     #[test]
     fn file_names_tell_renditions_apart() {
         let presentation = Presentation::of_video_and_audio().with_segments(2);
-        let text = render(&presentation.origin, 1, START);
+        let text = rendered(&presentation.origin, 1, START);
         let document: Value = serde_json::from_str(&text).unwrap();
         let names = |key: &str| -> Vec<String> {
             let names = document[key].as_object().unwrap().keys();
@@ -96,6 +113,13 @@ mod tests {
         assert!(document["captured"]["audio_part_00011.m4s"].is_i64());
         let version = presentation.window(VIDEO).version();
         assert_eq!(document["version"], version.0);
+        assert_eq!(
+            document["versions"],
+            json!({
+                "live_video.m3u8": version.0,
+                "live_audio.m3u8": presentation.window(AUDIO).version().0,
+            })
+        );
     }
 
     #[test]
@@ -104,7 +128,7 @@ mod tests {
         stream.part();
         stream.gap(6000);
         stream.end_segment();
-        let text = render(&stream.origin, 5, START);
+        let text = rendered(&stream.origin, 5, START);
         let document: Value = serde_json::from_str(&text).unwrap();
         assert!(document["parts"]["part_00005.m4s"].is_i64(), "{text}");
         for name in ["part_00006.m4s", "segment_00001.m4s"] {
@@ -114,7 +138,7 @@ mod tests {
 
     #[test]
     fn only_the_newest_segments() {
-        let text = render(&Stream::with_segments(20).origin, 5, START);
+        let text = rendered(&Stream::with_segments(20).origin, 5, START);
         let document: Value = serde_json::from_str(&text).unwrap();
         let names: Vec<&String> = document["segments"].as_object().unwrap().keys().collect();
         assert_eq!(names.len(), 5);

@@ -392,18 +392,20 @@ impl Live {
         Some((version, text))
     }
 
-    /// The multivariant playlist of this moment.
-    pub(super) fn multivariant(&self) -> Option<Bytes> {
+    /// The multivariant playlist of this moment, and the version of the main rendition's.
+    pub(super) fn multivariant(&self) -> Option<(Version, Bytes)> {
         let origin = self.origin.borrow();
-        self.multivariant.text(origin.revision(), || {
+        let version = origin.main().window().version();
+        let text = self.multivariant.text(origin.revision(), || {
             multivariant::render(&origin, &self.routes)
-        })
+        })?;
+        Some((version, text))
     }
 
     /// `/timestamps.json` of this moment.
     pub(super) fn timestamps(&self) -> Bytes {
         let now = UnixTime::from_system(SystemTime::now());
-        timestamps::render(&self.origin.borrow(), self.max_files, now).into()
+        timestamps::render(&self.origin.borrow(), &self.routes, self.max_files, now).into()
     }
 
     /// Counts a connection in, or says which limit is in its way.

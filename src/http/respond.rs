@@ -47,7 +47,10 @@ fn reply(live: &Live, head: &Head<'_>, reply: Reply) -> Answer {
             None => return refuse_unready(live, head),
         },
         Content::Multivariant => match live.multivariant() {
-            Some(text) => Body::from(text),
+            Some((version, text)) => {
+                playlist_version = Some(version);
+                Body::from(text)
+            }
             None => return refuse_unready(live, head),
         },
         Content::Media(chunks) => Body::from(chunks),
