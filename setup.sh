@@ -11,7 +11,7 @@ usage() {
 usage: ./setup.sh [--tests] [--players] [--bench]
 
   (no option)  what building the plugin and `make demo` need
-  --tests      also what `make test` needs: ffmpeg, Chromium, meson, pip, Varnish, hitch
+  --tests      also what `make test` needs: ffmpeg, Chromium, meson, pip, PyGObject, Varnish, hitch
   --players    also what `make players` needs: VLC and mpv (implies --tests)
   --bench      also what `make bench` needs: nginx, wrk, h2load (implies --tests)
   --help       this text
@@ -86,6 +86,8 @@ list_missing() {
         program meson meson
         program ninja ninja-build
         program python3 python3
+        # For the example in Python; they bring the system's own python3, which sees them.
+        package python3-gi gir1.2-gstreamer-1.0
         # The cache before the origin; Varnish compiles its configuration with gcc.
         server varnishd
         server hitch

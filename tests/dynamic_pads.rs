@@ -7,27 +7,23 @@ mod support;
 use std::{path::PathBuf, sync::LazyLock};
 
 use gst::prelude::*;
-use support::{program::scratch, stream::Stream, tracks};
+use support::{
+    program::scratch,
+    stream::{Stream, run_to_end},
+    tracks,
+};
 
 /// Three seconds of picture and sound in a file.
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
-    support::init();
     let file = scratch("dynamic-pads").join("clip.mp4");
-    let pipeline = gst::parse::launch(&format!(
+    run_to_end(&format!(
         "mp4mux name=mux ! filesink location=\"{}\" \
          videotestsrc num-buffers=90 ! video/x-raw,format=I420,width=160,height=120,framerate=30/1 \
          ! x264enc speed-preset=ultrafast key-int-max=30 ! h264parse ! mux. \
          audiotestsrc num-buffers=144 samplesperbuffer=1000 ! audio/x-raw,rate=48000,channels=2 \
          ! audioconvert ! avenc_aac ! aacparse ! mux.",
         file.display()
-    ))
-    .unwrap();
-    pipeline.set_state(gst::State::Playing).unwrap();
-    let wanted = [gst::MessageType::Eos, gst::MessageType::Error];
-    let bus = pipeline.bus().unwrap();
-    let said = bus.timed_pop_filtered(gst::ClockTime::from_seconds(30), &wanted);
-    assert_eq!(said.unwrap().type_(), gst::MessageType::Eos);
-    pipeline.set_state(gst::State::Null).unwrap();
+    ));
     file
 });
 

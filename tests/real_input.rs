@@ -6,13 +6,12 @@
 
 mod support;
 
-use std::{str, sync::mpsc, thread};
+use std::str;
 
-use gst::{glib, prelude::*};
-use gst_rtsp_server::prelude::*;
+use gst::prelude::*;
 use m3u8_rs::{MasterPlaylist, MediaPlaylist, Playlist};
 use mp4_atom::{DecodeAtom, Header, Moof, ReadFrom};
-use support::{footage::clip, http::Client, stream::Stream, wait_until};
+use support::{footage::clip, http::Client, rtsp::RtspServer, stream::Stream, wait_until};
 
 const CLIPS: [&str; 3] = ["bigbuckbunny.mp4", "bikes.mp4", "carphone_pristine.mp4"];
 const X264: &str = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! h264parse";
@@ -335,46 +334,4 @@ fn rtsp(sound: &str, depayload: &str) {
     stream.pipeline.send_event(gst::event::Eos::new());
     wait_for_end(&mut stream);
     assert_eq!(check(&stream).len(), 2);
-}
-
-/// Debian's RTSP server on a thread of its own.
-struct RtspServer {
-    port: i32,
-    main_loop: glib::MainLoop,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl RtspServer {
-    fn start(launch: &str) -> Self {
-        let launch = launch.to_owned();
-        let (tell, told) = mpsc::channel();
-        let thread = thread::spawn(move || {
-            let context = glib::MainContext::new();
-            let main_loop = glib::MainLoop::new(Some(&context), false);
-            let server = gst_rtsp_server::RTSPServer::new();
-            server.set_address("127.0.0.1");
-            server.set_service("0");
-            let factory = gst_rtsp_server::RTSPMediaFactory::new();
-            factory.set_launch(&launch);
-            server.mount_points().unwrap().add_factory("/live", factory);
-            let _attached = server.attach(Some(&context)).unwrap();
-            tell.send((server.bound_port(), main_loop.clone())).unwrap();
-            main_loop.run();
-        });
-        let (port, main_loop) = told.recv().unwrap();
-        Self {
-            port,
-            main_loop,
-            thread: Some(thread),
-        }
-    }
-}
-
-impl Drop for RtspServer {
-    fn drop(&mut self) {
-        self.main_loop.quit();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
 }

@@ -22,6 +22,7 @@ pub mod media;
 pub mod pair;
 pub mod playlist;
 pub mod program;
+pub mod rtsp;
 pub mod secure;
 pub mod stream;
 pub mod tracks;

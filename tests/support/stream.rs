@@ -391,6 +391,22 @@ impl FedStream {
     }
 }
 
+/// Runs a pipeline that ends by itself, a recording for example, to its end.
+pub fn run_to_end(line: &str) {
+    init();
+    let pipeline = gst::parse::launch(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let wanted = [gst::MessageType::Eos, gst::MessageType::Error];
+    let patience = gst::ClockTime::try_from(PATIENCE).unwrap();
+    let said = pipeline
+        .bus()
+        .unwrap()
+        .timed_pop_filtered(patience, &wanted);
+    let kind = said.as_ref().map(|message| message.type_());
+    assert_eq!(kind, Some(gst::MessageType::Eos), "{line}: {said:?}");
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
 /// `text` as caps.
 pub fn caps(text: &str) -> gst::Caps {
     init();
