@@ -18,6 +18,7 @@ use support::{
     http::{Client, Pending},
     playlist::Playlist,
     program::{Program, example, scratch},
+    secure::{Http2, Pair},
 };
 
 static STREAMER: LazyLock<PathBuf> = LazyLock::new(|| example("streamer"));
@@ -180,6 +181,21 @@ fn sound_is_a_rendition_of_its_own() {
     client.body("/live_audio.m3u8");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn https_stands_beside_http() {
+    let pair = Pair::new();
+    let mut command = streamer(&SMALL);
+    command.args(["--tls-port", "-1", "--tls-cert"]);
+    command.arg(pair.certificate()).arg("--tls-key");
+    let mut program = Program::start(command.arg(pair.private_key()));
+    let port = program.wait_for_line("URL of HTTPS", |line| {
+        let (_, url) = line.split_once("https://localhost:")?;
+        url.split('/').next()?.parse().ok()
+    });
+    let answer = Http2::connect(port).await.get("/live.m3u8").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
 #[test]
 fn what_cannot_work_is_said() {
     let taken = TcpListener::bind(("0.0.0.0", 0)).unwrap();
@@ -210,6 +226,16 @@ fn what_cannot_work_is_said() {
             &["--test-src", "--public-url", "ftp://host"],
             1,
             &["public-url 'ftp://host'"],
+        ),
+        (
+            &[
+                "--test-src",
+                "--http-port=0",
+                "--tls-port=-1",
+                "--tls-cert=/no/such.pem",
+            ],
+            1,
+            &["/no/such.pem"],
         ),
         (&["--resolution", "720p"], 2, &["--resolution", "1280x720"]),
         (&["--volume", "11"], 2, &["--volume"]),

@@ -69,18 +69,18 @@ pub(crate) struct Switches {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["device", "test_src"])]
     pub(crate) clip: Option<PathBuf>,
 
-    /// The TCP port of HTTPS with HTTP/2; -1 picks a free one, 0 is none
-    #[arg(long, value_name = "PORT", default_value_t = 0, allow_negative_numbers = true,
-          value_parser = clap::value_parser!(i32).range(-1..=65_535))]
-    pub(crate) tls_port: i32,
-
-    /// The certificate for HTTPS, a PEM file; without one a self-signed certificate is made
-    #[arg(long, value_name = "FILE", requires = "tls_port")]
-    pub(crate) tls_certificate: Option<PathBuf>,
+    /// The certificate for HTTPS with HTTP/2, a PEM file; with --tls-port alone a self-signed one is made
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
 
     /// The private key of the certificate, a PEM file, when it is not in the same file
-    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
-    pub(crate) tls_private_key: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// The TCP port of HTTPS; -1 picks a free one, 0 is none [default: 8443 with --tls-cert, else none]
+    #[arg(long, value_name = "PORT", allow_negative_numbers = true,
+          value_parser = clap::value_parser!(i32).range(-1..=65_535))]
+    pub(crate) tls_port: Option<i32>,
 
     /// The address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
@@ -111,6 +111,12 @@ impl Switches {
                 self.part_duration, self.segment_duration
             )
         })
+    }
+
+    /// As the sink wants it: 0 is none.
+    pub(crate) fn tls_port(&self) -> i32 {
+        let usual = if self.tls_cert.is_some() { 8443 } else { 0 };
+        self.tls_port.unwrap_or(usual)
     }
 
     /// The picture as it was asked for.
@@ -328,6 +334,20 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_is_enough_for_https() {
+        assert_eq!(read("").unwrap().tls_port(), 0);
+        assert_eq!(
+            read("--tls-cert a.pem --tls-key b.pem").unwrap().tls_port(),
+            8443
+        );
+        assert_eq!(
+            read("--tls-cert a.pem --tls-port -1").unwrap().tls_port(),
+            -1
+        );
+        assert_eq!(read("--tls-port 443").unwrap().tls_port(), 443);
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (line, expected) in [
             ("--resolution 1280", "such as 1280x720"),
@@ -348,11 +368,7 @@ mod tests {
             ("--http-port 70000", "0..=65535"),
             ("--audio guitar", "possible values"),
             ("--tls-port 70000", "-1..=65535"),
-            ("--tls-certificate a.pem", "--tls-port"),
-            (
-                "--tls-port 8443 --tls-private-key a.pem",
-                "--tls-certificate",
-            ),
+            ("--tls-key a.pem", "--tls-cert"),
             ("--clip a.mp4 --test-src", "cannot be used with"),
             ("--volume 3", "unexpected argument '--volume'"),
         ] {
