@@ -198,6 +198,7 @@ impl Live {
         let was_live = origin.common().is_some();
         let concerned = match &publication {
             Publication::Start(id, _)
+            | Publication::Description(id, _)
             | Publication::Init(id, _)
             | Publication::ComingInit(id)
             | Publication::Part(id, _)

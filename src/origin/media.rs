@@ -104,6 +104,16 @@ impl RenditionSettings {
     }
 }
 
+/// What a stream says of itself in tags. Of use where the application has said nothing, and only until the rendition can be
+/// seen: it does not change before people's eyes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Description {
+    /// EXT-X-MEDIA NAME.
+    pub label: Option<String>,
+    /// EXT-X-MEDIA LANGUAGE.
+    pub language: Option<String>,
+}
+
 /// What the sink hands to the origin, in the order players shall see it.
 #[derive(Clone, Debug)]
 pub enum Publication {
@@ -111,6 +121,8 @@ pub enum Publication {
     /// is that of the main rendition's segment of the same time. Only before its first part; without it that is 0. One that
     /// has segments of an earlier run has gaps up to there.
     Start(RenditionId, Msn),
+    /// What is known of this rendition by now; what is `None` stays as it is. Ignored once the rendition is live.
+    Description(RenditionId, Description),
     /// The initialization section of the parts that follow. One that differs from the last makes the next segment a
     /// discontinuity, which the sink has to mark in the other renditions (rule MV-11).
     Init(RenditionId, InitSection),

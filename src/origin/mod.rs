@@ -16,9 +16,11 @@ pub mod window;
 
 mod continuation;
 
+use std::collections::HashSet;
+
 use crate::time::{MediaTime, UnixTime};
 use event::{Event, Violation};
-use media::{Msn, Publication, RenditionId, RunId};
+use media::{Description, Msn, Publication, RenditionId, RunId};
 use rendition::{Rendition, Renditions};
 use window::WindowSettings;
 
@@ -78,6 +80,9 @@ impl Origin {
             Publication::EndOfStream => self.end(now, &mut events),
             Publication::EndOfRun => self.end_run(now, &mut events),
             Publication::Start(id, msn) => self.start(id, msn, now, &mut events),
+            Publication::Description(id, description) => {
+                self.describe(id, description, &mut events);
+            }
             Publication::Init(id, init) => self.apply(id, &mut events, |rendition, events| {
                 rendition.window.publish_init(init, events)
             }),
@@ -127,6 +132,22 @@ impl Origin {
         };
         if let Err(violation) = applied {
             self.tell(id, violation, events);
+        }
+    }
+
+    fn describe(&mut self, id: RenditionId, description: Description, events: &mut Vec<Event>) {
+        self.apply(id, events, |rendition, _| {
+            rendition.describe(description);
+            Ok(())
+        });
+        // Rule MV-08. In their order, whichever said its name first; what people see already stays.
+        let (seen, unseen): (Vec<_>, Vec<_>) = self
+            .renditions
+            .iter_mut()
+            .partition(|rendition| rendition.window.is_live());
+        let mut labels: HashSet<_> = seen.iter().map(|rendition| rendition.label()).collect();
+        for rendition in unseen {
+            rendition.set_label(&mut labels);
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use super::media::{RenditionId, RenditionKind, RenditionSettings};
+use super::media::{Description, RenditionId, RenditionKind, RenditionSettings};
 use super::name::MediaNames;
 use super::window::{LiveWindow, WindowSettings};
 
@@ -113,6 +113,8 @@ fn printable(text: &str) -> String {
 #[derive(Clone, Debug)]
 pub struct Rendition {
     settings: RenditionSettings,
+    /// Without what tells it from others of the same label.
+    wanted_label: String,
     pub(super) window: LiveWindow,
     /// The presentation does not wait for it. Set by the sink, of no meaning once it has a segment.
     pub(super) is_absent: bool,
@@ -124,11 +126,40 @@ impl Rendition {
         Self {
             window: LiveWindow::new(list, settings.name.clone(), names),
             settings: settings.clone(),
+            wanted_label: settings.label.clone(),
             is_absent: false,
         }
     }
 
-    /// What was known of it from the start.
+    /// Takes over what its tags say, as far as attributes can carry it, unless people see it already.
+    pub(super) fn describe(&mut self, description: Description) {
+        if self.window.is_live() {
+            return;
+        }
+        let language = description.language.filter(|tag| is_language(tag));
+        if language.is_some() {
+            self.settings.language = language;
+        }
+        let label = description.label.map(|label| printable(&label));
+        if let Some(label) = label.filter(|label| !label.is_empty()) {
+            self.wanted_label = label;
+        }
+    }
+
+    /// What it is and is called.
+    pub(super) fn label(&self) -> (RenditionKind, String) {
+        (self.settings.kind, self.settings.label.clone())
+    }
+
+    /// Calls it what it wants to be called, or more than that where that is taken.
+    pub(super) fn set_label(&mut self, taken: &mut HashSet<(RenditionKind, String)>) {
+        self.settings.label.clone_from(&self.wanted_label);
+        while !taken.insert(self.label()) {
+            self.settings.label = format!("{} ({})", self.settings.label, self.settings.name);
+        }
+    }
+
+    /// What was known of it from the start, or from its tags before it was live.
     pub fn settings(&self) -> &RenditionSettings {
         &self.settings
     }
@@ -203,5 +234,32 @@ mod tests {
             let (_, found) = renditions.iter().next().unwrap();
             assert_eq!(found.language.is_some(), expected, "{tag:?}");
         }
+    }
+
+    #[test]
+    fn tags_describe_what_attributes_can_carry() {
+        let list = WindowSettings {
+            playlist_length: 6,
+            max_files: 20,
+        };
+        let mut rendition = Rendition::new(RenditionId(1), &audio("audio_1", "audio_1"), list);
+        let mut describe = |label: Option<&str>, language: Option<&str>| {
+            rendition.describe(Description {
+                label: label.map(str::to_owned),
+                language: language.map(str::to_owned),
+            });
+            rendition.set_label(&mut HashSet::from([(
+                RenditionKind::Audio,
+                "Ton".to_owned(),
+            )]));
+            let settings = rendition.settings();
+            (settings.label.clone(), settings.language.clone())
+        };
+        let told =
+            |label: &str, language: Option<&str>| (label.to_owned(), language.map(str::to_owned));
+        assert_eq!(describe(Some(" \n"), Some("de_DE")), told("audio_1", None));
+        assert_eq!(describe(None, Some("de")), told("audio_1", Some("de")));
+        let taken = told("Ton (audio_1)", Some("de"));
+        assert_eq!(describe(Some("Ton"), None), taken);
     }
 }

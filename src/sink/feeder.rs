@@ -84,7 +84,12 @@ impl Feeder {
         let pad = self.sinkpad();
         let caps = pad.sticky_event::<gst::event::Caps>(0);
         let segment = pad.sticky_event::<gst::event::Segment>(0);
-        let said: [Option<gst::Event>; 2] = [caps.map(Into::into), segment.map(Into::into)];
+        let tags = pad.sticky_event::<gst::event::Tag>(0);
+        let said: [Option<gst::Event>; 3] = [
+            tags.map(Into::into),
+            caps.map(Into::into),
+            segment.map(Into::into),
+        ];
         for event in said.into_iter().flatten() {
             self.imp().sink_event(event);
         }
@@ -359,6 +364,7 @@ pub(super) mod imp {
                 }
                 gst::EventView::Eos(eos) => Input::End(eos.seqnum()),
                 gst::EventView::FlushStop(_) => Input::Flush,
+                gst::EventView::Tag(tag) => Input::Tags(tag.tag_owned()),
                 gst::EventView::Gap(gap) => {
                     let (start, duration) = gap.get();
                     Input::Gap { start, duration }

@@ -307,6 +307,7 @@ impl LlHlsSink {
             let orders = Orders {
                 track: TrackIndex(index),
                 pad: pad.name().to_string(),
+                described: pad.description(),
                 ensemble: Arc::clone(&ensemble),
                 has_company: pads.len() > 1,
                 segment_duration: settings.segment_duration(),

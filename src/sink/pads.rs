@@ -7,7 +7,7 @@ use std::sync::{LazyLock, Mutex};
 use gst::{glib, prelude::*, subclass::prelude::*};
 
 use super::{LlHlsSink, imp as sink_imp};
-use crate::origin::media::{RenditionKind, RenditionSettings};
+use crate::origin::media::{Description, RenditionKind, RenditionSettings};
 
 glib::wrapper! {
     /// A pad of `llhlssink`: one track in, one rendition out.
@@ -123,6 +123,15 @@ impl LlHlsSinkPad {
         }
     }
 
+    /// What the application says of the rendition, which counts more than tags.
+    pub(super) fn description(&self) -> Description {
+        let settings = self.imp().settings();
+        Description {
+            label: settings.label.clone(),
+            language: settings.language.clone(),
+        }
+    }
+
     /// What players are told of the rendition.
     pub(super) fn rendition(&self) -> RenditionSettings {
         let settings = self.imp().settings().clone();
@@ -172,12 +181,12 @@ mod imp {
                 vec![
                     glib::ParamSpecString::builder("label")
                         .nick("Label")
-                        .blurb("NAME of the rendition as players show it; unset: the pad's name; read when a run begins")
+                        .blurb("NAME of the rendition as players show it; unset: the title among the tags of the stream, or else the pad's name; read when a run begins")
                         .mutable_ready()
                         .build(),
                     glib::ParamSpecString::builder("language")
                         .nick("Language")
-                        .blurb("LANGUAGE of the rendition, a tag of RFC 5646 such as 'en'; read when a run begins")
+                        .blurb("LANGUAGE of the rendition, a tag of RFC 5646 such as 'en'; unset: the language code among the tags of the stream; read when a run begins")
                         .mutable_ready()
                         .build(),
                     glib::ParamSpecBoolean::builder("default")

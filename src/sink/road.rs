@@ -32,7 +32,7 @@ use crate::{
         },
         turn,
     },
-    origin::media::{InitSection, Msn, NewGap, NewPart, Publication, RenditionId},
+    origin::media::{Description, InitSection, Msn, NewGap, NewPart, Publication, RenditionId},
     time::{ClockMapping, Nanos, RunningTime, Timescale, UnixTime},
 };
 
@@ -51,6 +51,8 @@ pub(super) struct Orders {
     pub(super) track: TrackIndex,
     /// Name of its pad, for messages.
     pub(super) pad: String,
+    /// What the application says of it.
+    pub(super) described: Description,
     /// The other tracks.
     pub(super) ensemble: Arc<Ensemble>,
     /// There are other tracks.
@@ -69,6 +71,7 @@ pub(super) struct Orders {
 /// What comes in at the pad, in order.
 pub(super) enum Input {
     Caps(gst::Caps),
+    Tags(gst::TagList),
     /// `None` for a segment that is not in time format.
     Segment(Option<gst::FormattedSegment<gst::ClockTime>>),
     Frame(Access),
@@ -108,6 +111,8 @@ pub(super) struct Access {
 /// The state of a track between READY and READY.
 pub(super) struct Road {
     pub(super) orders: Orders,
+    /// What its tags say.
+    tagged: Description,
     /// Input time; `None` until upstream says it.
     pub(super) segment: Option<gst::FormattedSegment<gst::ClockTime>>,
     pub(super) format: Option<Format>,
@@ -146,6 +151,7 @@ impl Road {
         Self {
             dated_until: orders.dated_until,
             orders,
+            tagged: Description::default(),
             segment: None,
             format: None,
             segmenter: None,
@@ -217,6 +223,10 @@ impl Feeder {
     pub(super) fn take(&self, road: &mut Road, input: Input) -> Result<(), gst::FlowError> {
         match input {
             Input::Caps(caps) => self.take_caps(road, &caps),
+            Input::Tags(tags) => {
+                Self::take_tags(road, &tags);
+                Ok(())
+            }
             Input::Segment(segment) => {
                 road.segment = segment;
                 Ok(())
@@ -230,6 +240,28 @@ impl Feeder {
                 self.post_eos(seqnum);
                 finished
             }
+        }
+    }
+
+    /// Tags of the stream; those of the whole file say nothing of one track.
+    fn take_tags(road: &mut Road, tags: &gst::TagListRef) {
+        if tags.scope() != gst::TagScope::Stream {
+            return;
+        }
+        let language = tags.get::<gst::tags::LanguageCode>();
+        let title = tags.get::<gst::tags::Title>();
+        let found = Description {
+            language: language
+                .map(|code| code.get().to_owned())
+                // Undetermined (ISO 639-2).
+                .filter(|code| code != "und" && road.orders.described.language.is_none()),
+            label: title
+                .map(|title| title.get().to_owned())
+                .filter(|_| road.orders.described.label.is_none()),
+        };
+        if found != Description::default() && found != road.tagged {
+            road.tagged = found.clone();
+            road.publish(Publication::Description(road.rendition(), found));
         }
     }
 
