@@ -13,7 +13,7 @@ const HEALTHY_MS = 10000;
 const PROBE_TIMEOUT_MS = 15000;
 // A picture that stands still for so long, while the playlist goes on, will not move by itself again.
 const STUCK_MS = 6000;
-// After a hidden tab returns: below this distance a seek would cost more than it wins.
+// After a slow start, or when a hidden tab returns: below this distance a seek would cost more than it wins.
 const WORTH_A_JUMP_SECONDS = 1;
 // What one press of a hold-back button changes, and how close to the edge it may bring the picture.
 const HOLD_BACK_STEP_SECONDS = 0.1;
@@ -358,7 +358,11 @@ function followVisibility() {
 
 function listenToVideo() {
   video.addEventListener('playing', () => {
-    startedAt ??= performance.now();
+    if (startedAt === null) {
+      startedAt = performance.now();
+      // Where to begin is settled with the first playlist: what the start took since then is latency.
+      if (hls && hls.latency - hls.targetLatency > WORTH_A_JUMP_SECONDS) jumpToLive();
+    }
     playingSince ??= performance.now();
     endStall();
     showPlaying();

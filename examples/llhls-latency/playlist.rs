@@ -12,7 +12,7 @@ use quick_m3u8::{
 /// A playlist, of either kind.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Playlist {
-    /// URIs of the variants, and of renditions that have a playlist of their own, in the order they stand in.
+    /// URIs of the variants, the first one first, and then those of renditions that have a playlist of their own.
     Multivariant(Vec<String>),
     Media(Media),
 }
@@ -63,7 +63,8 @@ pub(crate) fn read(text: &str) -> Result<Playlist, String> {
         .build();
     let mut reader = Reader::from_str(text, options);
     let mut media = Media::default();
-    let mut children = Vec::new();
+    let mut variants = Vec::new();
+    let mut renditions = Vec::new();
     let mut names_a_variant = false;
     let mut date = None;
     loop {
@@ -75,7 +76,7 @@ pub(crate) fn read(text: &str) -> Result<Playlist, String> {
         match line {
             HlsLine::Uri(uri) if names_a_variant => {
                 names_a_variant = false;
-                children.push(uri.into_owned());
+                variants.push(uri.into_owned());
             }
             HlsLine::Uri(_) => {
                 media.next = Place {
@@ -86,7 +87,7 @@ pub(crate) fn read(text: &str) -> Result<Playlist, String> {
             }
             HlsLine::KnownTag(KnownTag::Hls(tag)) => match tag {
                 Tag::StreamInf(_) => names_a_variant = true,
-                Tag::Media(rendition) => children.extend(rendition.uri().map(str::to_owned)),
+                Tag::Media(rendition) => renditions.extend(rendition.uri().map(str::to_owned)),
                 Tag::MediaSequence(first) => media.next.msn = first.media_sequence(),
                 Tag::PartInf(_) => media.has_parts = true,
                 Tag::ServerControl(control) => media.can_block = control.can_block_reload(),
@@ -120,10 +121,11 @@ pub(crate) fn read(text: &str) -> Result<Playlist, String> {
             _ => {}
         }
     }
-    Ok(if children.is_empty() {
+    Ok(if variants.is_empty() {
         Playlist::Media(media)
     } else {
-        Playlist::Multivariant(children)
+        variants.extend(renditions);
+        Playlist::Multivariant(variants)
     })
 }
 
@@ -206,8 +208,8 @@ run/segment_00008.m4s
         assert_eq!(
             read(text),
             Ok(Playlist::Multivariant(vec![
-                "live_audio.m3u8".to_owned(),
-                "live_video.m3u8".to_owned()
+                "live_video.m3u8".to_owned(),
+                "live_audio.m3u8".to_owned()
             ]))
         );
     }
