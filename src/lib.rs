@@ -30,7 +30,7 @@ pub mod http;
 pub use sink::LlHlsSink;
 
 // Dependencies of work that is about to land: built once for everyone.
-use {flate2 as _, notify as _};
+use notify as _;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
     sink::register(plugin)

@@ -26,6 +26,8 @@ const SHOWN_TIMESTAMPS = 8;
 const MISSING = 'Built without hls.js: run `make`, then restart. This browser plays no HLS without it.';
 
 const video = document.getElementById('video');
+// What goes behind every address of this server: an access token, or nothing.
+const query = document.body.dataset.query ?? '';
 const playlistUrl = new URL(document.body.dataset.playlist, document.baseURI).href;
 
 // The hls.js instance in use; null before it is loaded, between two tries, and when the browser plays by itself.
@@ -97,7 +99,7 @@ async function begin() {
 async function loadHlsJs() {
   if (window.Hls) return 'loaded';
   const script = document.createElement('script');
-  script.src = 'hls.min.js';
+  script.src = `hls.min.js${query}`;
   const loaded = await new Promise((resolve) => {
     script.onload = () => resolve(true);
     script.onerror = () => resolve(false);
@@ -106,7 +108,7 @@ async function loadHlsJs() {
   if (loaded && window.Hls) return 'loaded';
   script.remove();
   try {
-    const answer = await fetch('hls.min.js', { method: 'HEAD', cache: 'no-store' });
+    const answer = await fetch(`hls.min.js${query}`, { method: 'HEAD', cache: 'no-store' });
     return answer.status === 404 ? 'missing' : 'away';
   } catch {
     return 'away';
@@ -410,7 +412,7 @@ function getUnstuck() {
 async function compareClocks() {
   try {
     const before = Date.now();
-    const answer = await fetch('timestamps.json', { cache: 'no-store' });
+    const answer = await fetch(`timestamps.json${query}`, { cache: 'no-store' });
     const { timestamp } = await answer.json();
     const after = Date.now();
     const offset = timestamp / 1e6 - (before + after) / 2;

@@ -4,6 +4,7 @@
 //! onto a socket and what the transport adds there, such as Date (`http/`).
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -39,6 +40,22 @@ impl Body {
         self.chunks.iter().map(|chunk| chunk.len() as u64).sum()
     }
 
+    /// The bytes in `range`, which lies within. Nothing is copied.
+    pub fn slice(self, range: Range<u64>) -> Self {
+        let mut start = 0;
+        let mut chunks = self.chunks;
+        chunks.retain_mut(|chunk| {
+            let end = start + chunk.len() as u64;
+            let from = range.start.clamp(start, end) - start;
+            let to = range.end.clamp(start, end) - start;
+            start = end;
+            let within = |place: u64| usize::try_from(place).unwrap_or(usize::MAX);
+            *chunk = chunk.slice(within(from)..within(to));
+            !chunk.is_empty()
+        });
+        Self { chunks }
+    }
+
     /// Whether there is nothing to send.
     pub fn is_empty(&self) -> bool {
         self.chunks.iter().all(Bytes::is_empty)
@@ -71,7 +88,7 @@ impl Answer {
         answer.set("content-type", content_type);
         answer.set("content-length", answer.body.len().to_string());
         answer.set("cache-control", caching.header());
-        answer.set("x-content-type-options", "nosniff");
+        answer.protect();
         answer
     }
 
@@ -87,6 +104,9 @@ impl Answer {
         if refusal.status == 405 {
             answer.set("allow", METHODS);
         }
+        if refusal.status == 401 {
+            answer.set("www-authenticate", "Bearer realm=\"llhlssink\"");
+        }
         if let Some(seconds) = refusal.retry_after {
             answer.set("retry-after", seconds.to_string());
         }
@@ -95,14 +115,46 @@ impl Answer {
 
     /// Rule HT-09: what OPTIONS is answered with.
     pub fn preflight() -> Self {
+        let mut answer = Self::bare(204);
+        answer.set("allow", METHODS);
+        answer
+    }
+
+    /// The client has it already and may go on using it as `caching` says (RFC 9110 15.4.5).
+    pub fn not_modified(caching: Caching) -> Self {
+        let mut answer = Self::bare(304);
+        answer.set("cache-control", caching.header());
+        answer
+    }
+
+    /// An answer that has no body whatever is asked for.
+    fn bare(status: u16) -> Self {
         let mut answer = Self {
-            status: 204,
-            headers: Vec::with_capacity(8),
+            status,
+            headers: Vec::with_capacity(12),
             body: Body::default(),
             is_last: false,
         };
-        answer.set("allow", METHODS);
+        answer.protect();
         answer
+    }
+
+    /// Nothing is taken for what it is not said to be, and no URL, which may hold a secret, is told to anybody else.
+    fn protect(&mut self) {
+        self.set("x-content-type-options", "nosniff");
+        self.set("referrer-policy", "no-referrer");
+    }
+
+    /// Adds the name of a request header that the answer depends on.
+    pub fn vary(&mut self, name: &'static str) {
+        match self.header("vary") {
+            Some(others) if others.split(", ").any(|other| other == name) => {}
+            Some(others) => {
+                let all = format!("{others}, {name}");
+                self.set("vary", all);
+            }
+            None => self.set("vary", name),
+        }
     }
 
     /// Sets a header, in place of the one there is.
@@ -151,12 +203,40 @@ mod tests {
                 "content-length: 8",
                 "cache-control: no-store",
                 "x-content-type-options: nosniff",
+                "referrer-policy: no-referrer",
                 "retry-after: 1"
             ]
         );
         assert_eq!(answer.body, Body::from(Bytes::from("not yet\n")));
         let answer = Answer::refusal(&Refusal::new(405, "no"));
         assert_eq!(answer.header("allow"), Some("GET, HEAD, OPTIONS"));
+    }
+
+    #[test]
+    fn a_slice_of_chunks() {
+        let body = || {
+            Body::from(vec![
+                Bytes::from("ab"),
+                Bytes::from("cde"),
+                Bytes::from("f"),
+            ])
+        };
+        for (range, expected) in [
+            (0..6, vec!["ab", "cde", "f"]),
+            (1..4, vec!["b", "cd"]),
+            (2..5, vec!["cde"]),
+            (5..6, vec!["f"]),
+        ] {
+            assert_eq!(body().slice(range).chunks, expected);
+        }
+    }
+
+    #[test]
+    fn what_an_answer_depends_on_adds_up() {
+        let mut answer = Answer::preflight();
+        answer.vary("Accept-Encoding");
+        answer.vary("Origin");
+        assert_eq!(answer.header("vary"), Some("Accept-Encoding, Origin"));
     }
 
     #[test]

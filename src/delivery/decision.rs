@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use super::directives::{Directives, Patience, PlaylistQuery};
+use super::metrics;
 use super::request::{Page, Refusal, Request};
 use crate::origin::Origin;
 use crate::origin::media::{Constants, Msn, PartIndex, RenditionId, RenditionKind};
@@ -75,6 +76,8 @@ pub enum Content {
     Timestamps,
     /// `/stats.json`.
     Stats,
+    /// `/metrics`.
+    Metrics,
     /// A file of the player page.
     Page(Page),
     /// Nothing: the answer to OPTIONS.
@@ -93,9 +96,20 @@ pub enum Caching {
     Shared(u32),
     /// For this many seconds, and it will never be anything else.
     Immutable(u32),
+    /// The same, by the viewer's own cache alone.
+    Own(u32),
 }
 
 impl Caching {
+    /// The same for a viewer alone: what others may have as well is not to be seen from the URL.
+    pub fn private(self) -> Self {
+        match self {
+            Self::Shared(_) => Self::Revalidate,
+            Self::Immutable(seconds) => Self::Own(seconds),
+            Self::Never | Self::Revalidate | Self::Own(_) => self,
+        }
+    }
+
     /// The value of Cache-Control.
     pub fn header(self) -> String {
         match self {
@@ -103,6 +117,7 @@ impl Caching {
             Self::Revalidate => "no-cache".to_owned(),
             Self::Shared(seconds) => format!("public, max-age=0, s-maxage={seconds}"),
             Self::Immutable(seconds) => format!("public, max-age={seconds}, immutable"),
+            Self::Own(seconds) => format!("private, max-age={seconds}, immutable"),
         }
     }
 }
@@ -127,6 +142,7 @@ pub fn decide(request: &Request, origin: &Origin, waited: Nanos) -> Decision {
         },
         Request::Timestamps => reply(Content::Timestamps, "application/json", Caching::Never),
         Request::Stats => reply(Content::Stats, "application/json", Caching::Never),
+        Request::Metrics => reply(Content::Metrics, metrics::CONTENT_TYPE, Caching::Never),
         Request::Preflight => reply(Content::Nothing, "text/plain", Caching::Never),
         Request::Page(page) => {
             let content_type = match page {

@@ -3,13 +3,20 @@
 //! Belongs here: what a request asks for, whether it is answered now, later or not at all, the text and the head of answers.
 //! Pure: no clock, no IO, no locks; waiting is data. Does not: sockets, who waits where (`http/`).
 
+pub mod access;
 pub mod answer;
+pub mod carry;
 pub mod cors;
 pub mod decision;
 pub mod directives;
+pub mod encoding;
 pub mod head;
+pub mod hosts;
+pub mod metrics;
 pub mod multivariant;
 pub mod playlist;
+pub mod range;
+pub mod representation;
 pub mod request;
 pub mod stats;
 #[cfg(test)]

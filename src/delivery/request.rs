@@ -103,6 +103,8 @@ pub enum Request {
     Timestamps,
     /// `/stats.json`.
     Stats,
+    /// `/metrics`.
+    Metrics,
     /// OPTIONS, on whatever path.
     Preflight,
 }
@@ -209,6 +211,7 @@ impl Request {
             "hls.min.js" => return Ok(Self::Page(Page::HlsJs)),
             "timestamps.json" => return Ok(Self::Timestamps),
             "stats.json" => return Ok(Self::Stats),
+            "metrics" => return Ok(Self::Metrics),
             _ => {}
         }
         // Another run's folder is simply not there: its bytes are gone with it.
@@ -353,6 +356,7 @@ mod tests {
             ("/hls.min.js", Request::Page(Page::HlsJs)),
             ("/timestamps.json", Request::Timestamps),
             ("/stats.json?x", Request::Stats),
+            ("/metrics", Request::Metrics),
             (
                 "/live.m3u8",
                 Request::Playlist(MAIN, PlaylistQuery::default()),

@@ -96,8 +96,14 @@ pub struct AnswerStats {
 pub struct RefusalStats {
     /// 400: malformed, or too far ahead.
     pub bad_request: u64,
+    /// 401: no access token, or a wrong one.
+    pub unauthorized: u64,
     /// 404.
     pub not_found: u64,
+    /// 416: a range that is not there.
+    pub not_satisfiable: u64,
+    /// 421: a host this server is not called.
+    pub misdirected: u64,
     /// 503: nothing came in time, or the server stops.
     pub unavailable: u64,
     /// 405, 413 and what else there is.
@@ -109,10 +115,26 @@ impl RefusalStats {
     pub fn count(&mut self, status: u16) {
         match status {
             400 => self.bad_request += 1,
+            401 => self.unauthorized += 1,
             404 => self.not_found += 1,
+            416 => self.not_satisfiable += 1,
+            421 => self.misdirected += 1,
             503 => self.unavailable += 1,
             _ => self.other += 1,
         }
+    }
+
+    /// Every reason and how often it was given.
+    pub fn by_reason(&self) -> [(&'static str, u64); 7] {
+        [
+            ("bad_request", self.bad_request),
+            ("unauthorized", self.unauthorized),
+            ("not_found", self.not_found),
+            ("not_satisfiable", self.not_satisfiable),
+            ("misdirected", self.misdirected),
+            ("unavailable", self.unavailable),
+            ("other", self.other),
+        ]
     }
 }
 
@@ -223,7 +245,27 @@ pub struct Delay {
     /// The greatest one.
     pub max: Nanos,
     total: Nanos,
+    /// How many were no longer than each of [`BUCKETS`], and longer than the one before.
+    buckets: [u64; BUCKETS.len()],
 }
+
+/// The delays a histogram tells apart: from well under a frame to far over any part.
+pub const BUCKETS: [Nanos; 14] = [
+    Nanos(500_000),
+    Nanos::from_millis(1),
+    Nanos(2_500_000),
+    Nanos::from_millis(5),
+    Nanos::from_millis(10),
+    Nanos::from_millis(25),
+    Nanos::from_millis(50),
+    Nanos::from_millis(100),
+    Nanos::from_millis(250),
+    Nanos::from_millis(500),
+    Nanos::from_millis(1000),
+    Nanos::from_millis(2500),
+    Nanos::from_millis(5000),
+    Nanos::from_millis(10_000),
+];
 
 impl Delay {
     /// Takes in one measurement.
@@ -232,6 +274,22 @@ impl Delay {
         self.last = delay;
         self.max = self.max.max(delay);
         self.total = self.total + delay;
+        if let Some(bucket) = BUCKETS.iter().position(|bound| delay <= *bound) {
+            self.buckets[bucket] += 1;
+        }
+    }
+
+    /// For each of [`BUCKETS`], how many were no longer than that.
+    pub fn at_most(&self) -> impl Iterator<Item = u64> {
+        self.buckets.iter().scan(0, |sum, count| {
+            *sum += count;
+            Some(*sum)
+        })
+    }
+
+    /// All of them together.
+    pub fn total(&self) -> Nanos {
+        self.total
     }
 
     /// The average; zero when there is none.
@@ -357,7 +415,10 @@ impl Stats {
             },
             "refusals": {
                 "bad_request": self.refusals.bad_request,
+                "unauthorized": self.refusals.unauthorized,
                 "not_found": self.refusals.not_found,
+                "not_satisfiable": self.refusals.not_satisfiable,
+                "misdirected": self.refusals.misdirected,
                 "unavailable": self.refusals.unavailable,
                 "other": self.refusals.other,
             },

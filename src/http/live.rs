@@ -16,14 +16,18 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::limits::{self, Limits, Neighbourhood};
 use super::page::PageFiles;
 use super::server::{Report, ServerConfig};
+use super::texts::Texts;
+use crate::delivery::access::{AccessToken, Way};
+use crate::delivery::carry::CarriedNames;
 use crate::delivery::cors::Cors;
+use crate::delivery::encoding::Text;
+use crate::delivery::hosts::AllowedHosts;
 use crate::delivery::playlist::{self, BaseUrl, PlaylistStyle};
 use crate::delivery::stats::{Limit, Stats};
 use crate::delivery::{
@@ -45,7 +49,10 @@ pub(super) struct LiveSettings {
     window: WindowSettings,
     going_on: Option<Origin>,
     cors: Cors,
-    page: PageFiles,
+    hosts: AllowedHosts,
+    carried: CarriedNames,
+    token: Option<AccessToken>,
+    playlist_name: String,
     limits: Limits,
 }
 
@@ -60,8 +67,12 @@ impl LiveSettings {
                 ))
             })?),
         };
-        let cors = Cors::new(&config.cors_origin)
-            .ok_or_else(|| invalid(format!("{:?} is no origin", config.cors_origin)))?;
+        let cors = Cors::new(&config.cors_origin).map_err(invalid)?;
+        let hosts = AllowedHosts::new(&config.allowed_hosts).map_err(invalid)?;
+        let carried = CarriedNames::new(&config.carry_query).map_err(invalid)?;
+        if let Some(mistake) = config.access_token.as_ref().and_then(AccessToken::mistake) {
+            return Err(invalid(mistake.to_owned()));
+        }
         let renditions =
             Renditions::new(config.renditions).map_err(|error| invalid(error.to_string()))?;
         Ok(Self {
@@ -81,30 +92,26 @@ impl LiveSettings {
                 max_files: config.max_files as usize,
             },
             cors,
-            page: PageFiles::new(&config.playlist_name),
-            routes: Routes::new(config.playlist_name, config.run.clone(), &renditions),
+            hosts,
+            carried,
+            token: config.access_token,
+            routes: Routes::new(
+                config.playlist_name.clone(),
+                config.run.clone(),
+                &renditions,
+            ),
             renditions,
+            playlist_name: config.playlist_name,
             run: config.run,
         })
     }
 }
 
-/// A playlist as it was at one revision; rendered when the first client asks for it.
-#[derive(Default)]
-struct Rendered(RefCell<Option<(Revision, Bytes)>>);
-
-impl Rendered {
-    fn text(&self, now: Revision, render: impl FnOnce() -> Option<Bytes>) -> Option<Bytes> {
-        let mut rendered = self.0.borrow_mut();
-        match &*rendered {
-            Some((of, text)) if *of == now => Some(text.clone()),
-            _ => {
-                let text = render()?;
-                *rendered = Some((now, text.clone()));
-                Some(text)
-            }
-        }
-    }
+/// A playlist of one moment.
+pub(super) struct Shown {
+    pub(super) version: Version,
+    pub(super) revision: Revision,
+    pub(super) text: Rc<Text>,
 }
 
 /// Wakes those who wait for one rendition: they decide again. The parts of another are nothing to them.
@@ -120,14 +127,17 @@ pub(super) struct Live {
     style: PlaylistStyle,
     max_files: usize,
     cors: Cors,
+    hosts: AllowedHosts,
+    carried: CarriedNames,
+    token: Option<AccessToken>,
     page: PageFiles,
     limits: Limits,
     origin: RefCell<Origin>,
     /// The media playlists in the order of the renditions.
-    playlists: Vec<Rendered>,
+    playlists: Vec<Texts>,
     /// Their delta updates.
-    deltas: Vec<Rendered>,
-    multivariant: Rendered,
+    deltas: Vec<Texts>,
+    multivariant: Texts,
     /// One for each rendition.
     bells: Vec<Bell>,
     /// Turns true once, when the server stops.
@@ -156,13 +166,17 @@ impl Live {
             window,
             going_on,
             cors,
-            page,
+            hosts,
+            carried,
+            token,
+            playlist_name,
             limits,
         } = settings;
+        let page = PageFiles::new(&playlist_name, style.base.as_ref());
         Self {
-            playlists: renditions.iter().map(|_| Rendered::default()).collect(),
-            deltas: renditions.iter().map(|_| Rendered::default()).collect(),
-            multivariant: Rendered::default(),
+            playlists: renditions.iter().map(|_| Texts::default()).collect(),
+            deltas: renditions.iter().map(|_| Texts::default()).collect(),
+            multivariant: Texts::default(),
             bells: renditions
                 .iter()
                 .map(|_| Bell {
@@ -175,6 +189,9 @@ impl Live {
             style,
             max_files: window.max_files,
             cors,
+            hosts,
+            carried,
+            token,
             page,
             limits,
             is_stopping: watch::Sender::new(false),
@@ -278,6 +295,36 @@ impl Live {
         &self.cors
     }
 
+    pub(super) fn hosts(&self) -> &AllowedHosts {
+        &self.hosts
+    }
+
+    pub(super) fn token(&self) -> Option<&AccessToken> {
+        self.token.as_ref()
+    }
+
+    /// What goes behind the URIs named to a client that asked with `query` and showed the token in that `way`: it goes on
+    /// from query to query, and from a path only to absolute URIs, which do not inherit it.
+    pub(super) fn suffix(&self, query: Option<&str>, way: Way) -> Result<String, Refusal> {
+        let goes_on = match way {
+            Way::Query => true,
+            Way::Path => self.style.base.is_some(),
+            Way::Header | Way::Open => false,
+        };
+        let token = self.token.as_ref().filter(|_| goes_on);
+        self.carried.suffix(query, token)
+    }
+
+    /// What tells the media and the page of this run from those of others.
+    pub(super) fn tag(&self) -> String {
+        self.origin.borrow().run().as_str().to_owned()
+    }
+
+    /// What tells a playlist from what it was and will be.
+    pub(super) fn tag_of(&self, revision: Revision) -> String {
+        format!("{}-{}", self.origin.borrow().run().as_str(), revision.0)
+    }
+
     pub(super) fn page(&self) -> &PageFiles {
         &self.page
     }
@@ -373,40 +420,48 @@ impl Live {
         }
     }
 
-    /// The media playlist of this moment and its version; the same bytes for everyone until the next change.
-    pub(super) fn playlist(&self, id: RenditionId) -> Option<(Version, Bytes)> {
+    /// The media playlist of this moment, or its delta update, with `suffix` behind every URI; the same bytes for everyone
+    /// until the next change.
+    pub(super) fn playlist(&self, id: RenditionId, is_delta: bool, suffix: &str) -> Option<Shown> {
         let origin = self.origin.borrow();
-        let version = origin.rendition(id)?.window().version();
-        let text = self.playlists.get(id.0)?.text(origin.revision(), || {
-            playlist::render(&origin, id, &self.routes, &self.style)
+        let revision = origin.revision();
+        let texts = if is_delta {
+            &self.deltas
+        } else {
+            &self.playlists
+        };
+        let text = texts.get(id.0)?.text(revision, suffix, || {
+            if is_delta {
+                playlist::render_delta(&origin, id, &self.routes, &self.style)
+            } else {
+                playlist::render(&origin, id, &self.routes, &self.style)
+            }
         })?;
-        Some((version, text))
+        Some(Shown {
+            version: origin.rendition(id)?.window().version(),
+            revision,
+            text,
+        })
     }
 
-    /// The same without what lies beyond the Skip Boundary.
-    pub(super) fn delta(&self, id: RenditionId) -> Option<(Version, Bytes)> {
+    /// The multivariant playlist of this moment, with the version of the main rendition's.
+    pub(super) fn multivariant(&self, suffix: &str) -> Option<Shown> {
         let origin = self.origin.borrow();
-        let version = origin.rendition(id)?.window().version();
-        let text = self.deltas.get(id.0)?.text(origin.revision(), || {
-            playlist::render_delta(&origin, id, &self.routes, &self.style)
-        })?;
-        Some((version, text))
-    }
-
-    /// The multivariant playlist of this moment, and the version of the main rendition's.
-    pub(super) fn multivariant(&self) -> Option<(Version, Bytes)> {
-        let origin = self.origin.borrow();
-        let version = origin.main().window().version();
-        let text = self.multivariant.text(origin.revision(), || {
+        let revision = origin.revision();
+        let text = self.multivariant.text(revision, suffix, || {
             multivariant::render(&origin, &self.routes)
         })?;
-        Some((version, text))
+        Some(Shown {
+            version: origin.main().window().version(),
+            revision,
+            text,
+        })
     }
 
     /// `/timestamps.json` of this moment.
-    pub(super) fn timestamps(&self) -> Bytes {
+    pub(super) fn timestamps(&self) -> String {
         let now = UnixTime::from_system(SystemTime::now());
-        timestamps::render(&self.origin.borrow(), &self.routes, self.max_files, now).into()
+        timestamps::render(&self.origin.borrow(), &self.routes, self.max_files, now)
     }
 
     /// Counts a connection in, or says which limit is in its way.

@@ -14,6 +14,7 @@ mod respond;
 mod server;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod tls;
 mod wire;
 

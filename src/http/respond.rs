@@ -1,26 +1,26 @@
 //! A request's head becomes an answer, whatever carried it here.
 //!
-//! Belongs here: the way through `delivery/`, which bytes a decision stands for, CORS on every answer included.
+//! Belongs here: the way through `delivery/`, which bytes a decision stands for, what every answer has: CORS above all.
 //! Does not: reading and writing heads on the wire (`wire`), sockets (`connection`).
 
-use bytes::Bytes;
+use std::rc::Rc;
 
 use super::limits;
 use super::live::{Live, Waiting};
+use crate::delivery::access::{self, Way};
+use crate::delivery::encoding::Text;
+use crate::delivery::representation::{Representation, Source};
+use crate::delivery::request::Page;
 use crate::delivery::stats::Limit;
-use crate::delivery::{Answer, Body, Content, Head, Refusal, Reply, Request};
+use crate::delivery::{Answer, Content, Head, Refusal, Reply, Request, metrics};
 
 /// Which version of the playlist an answer holds, for `?wait=<ms>&version=<n>`.
 const PLAYLIST_VERSION: &str = "x-llhls-version";
 
 /// Answers a request, once there is an answer. `waiting` is of its connection.
 pub(super) async fn answer(live: &Live, head: &Head<'_>, waiting: &Waiting) -> Answer {
-    let settled = match Request::parse(head.method, head.path, head.query, live.routes()) {
-        Ok(request) => live.settle(&request, waiting).await,
-        Err(refusal) => Err(refusal),
-    };
-    match settled {
-        Ok(reply) => self::reply(live, head, reply),
+    match serve(live, head, waiting).await {
+        Ok(answer) => finish(live, head, answer),
         Err(refusal) if live.is_stopping() || refusal.is_last => {
             refuse_and_close(live, head, &refusal)
         }
@@ -28,73 +28,76 @@ pub(super) async fn answer(live: &Live, head: &Head<'_>, waiting: &Waiting) -> A
     }
 }
 
-fn reply(live: &Live, head: &Head<'_>, reply: Reply) -> Answer {
-    let mut playlist_version = None;
-    let body = match reply.content {
-        Content::Playlist(id) => match live.playlist(id) {
-            Some((version, text)) => {
-                playlist_version = Some(version);
-                Body::from(text)
-            }
-            None => return refuse_unready(live, head),
-        },
-        Content::Delta(id) => match live.delta(id) {
-            Some((version, text)) => {
-                live.stats().answers.deltas += 1;
-                playlist_version = Some(version);
-                Body::from(text)
-            }
-            None => return refuse_unready(live, head),
-        },
-        Content::Multivariant => match live.multivariant() {
-            Some((version, text)) => {
-                playlist_version = Some(version);
-                Body::from(text)
-            }
-            None => return refuse_unready(live, head),
-        },
-        Content::Media(chunks) => Body::from(chunks),
-        Content::Timestamps => Body::from(live.timestamps()),
-        Content::Stats => {
-            let text = live.stats().render();
-            Body::from(Bytes::from(text))
+async fn serve(live: &Live, head: &Head<'_>, waiting: &Waiting) -> Result<Answer, Refusal> {
+    live.hosts().check(head.host)?;
+    let admitted = access::admit(live.token(), head)?;
+    let request = Request::parse(head.method, admitted.path, head.query, live.routes())?;
+    let suffix = match request {
+        Request::Multivariant(..) | Request::Playlist(..) | Request::Page(Page::Index) => {
+            live.suffix(head.query, admitted.way)?
         }
-        Content::Page(page) => match live.page().file(page) {
-            Ok(bytes) => Body::from(bytes),
-            Err(refusal) => return refuse(live, head, &refusal),
-        },
+        _ => String::new(),
+    };
+    let mut reply = live.settle(&request, waiting).await?;
+    if admitted.way == Way::Header {
+        // Its URL does not show who may have it.
+        reply.caching = reply.caching.private();
+    }
+    present(live, head, reply, &suffix)
+}
+
+fn present(live: &Live, head: &Head<'_>, reply: Reply, suffix: &str) -> Result<Answer, Refusal> {
+    let document = |text: String| (Source::Text(Rc::new(Text::new(text))), None);
+    let unready = || Refusal::unavailable("there is no playlist yet", 1);
+    let is_page = reply.content == Content::Page(Page::Index);
+    let mut playlist_version = None;
+    let (source, tag) = match reply.content {
+        Content::Playlist(id) | Content::Delta(id) => {
+            let is_delta = matches!(reply.content, Content::Delta(_));
+            let shown = live.playlist(id, is_delta, suffix).ok_or_else(unready)?;
+            live.stats().answers.deltas += u64::from(is_delta);
+            playlist_version = Some(shown.version);
+            (Source::Text(shown.text), Some(live.tag_of(shown.revision)))
+        }
+        Content::Multivariant => {
+            let shown = live.multivariant(suffix).ok_or_else(unready)?;
+            playlist_version = Some(shown.version);
+            (Source::Text(shown.text), Some(live.tag_of(shown.revision)))
+        }
+        // Under its name it is never anything else; the run tells names of one server from those of the next.
+        Content::Media(chunks) => (Source::Media(chunks), Some(live.tag())),
+        Content::Timestamps => document(live.timestamps()),
+        Content::Stats => document(live.stats().render()),
+        Content::Metrics => document(metrics::render(&live.stats())),
+        Content::Page(page) => {
+            let text = live.page().file(page, suffix)?;
+            (Source::Text(text), Some(live.tag()))
+        }
         Content::Nothing => {
             let mut answer = Answer::preflight();
-            live.cors().allow_preflight(&mut answer);
-            return answer;
+            live.cors().allow_preflight(head.origin, &mut answer);
+            return Ok(answer);
         }
     };
-    let mut answer = Answer::new(200, reply.content_type, reply.caching, body);
+    let mut answer = Representation {
+        source,
+        content_type: reply.content_type,
+        caching: reply.caching,
+        tag,
+    }
+    .answer(head);
     if let Some(version) = playlist_version {
         answer.set(PLAYLIST_VERSION, version.0.to_string());
     }
-    live.cors().allow(&mut answer);
-    finish(live, head, answer)
+    if is_page {
+        answer.set("content-security-policy", live.page().policy().to_owned());
+    }
+    Ok(answer)
 }
 
 /// Says why not.
-pub(super) fn refuse(live: &Live, head: &Head<'_>, refusal: &Refusal) -> Answer {
-    live.stats().refusals.count(refusal.status);
-    let mut answer = Answer::refusal(refusal);
-    live.cors().allow(&mut answer);
-    if head.is_head() {
-        answer.without_body()
-    } else {
-        answer
-    }
-}
-
-fn refuse_unready(live: &Live, head: &Head<'_>) -> Answer {
-    refuse(
-        live,
-        head,
-        &Refusal::unavailable("there is no playlist yet", 1),
-    )
+fn refuse(live: &Live, head: &Head<'_>, refusal: &Refusal) -> Answer {
+    finish(live, head, Answer::refusal(refusal))
 }
 
 /// Says why not, and that nothing more is read.
@@ -108,7 +111,7 @@ pub(super) fn refuse_and_close(live: &Live, head: &Head<'_>, refusal: &Refusal) 
 /// The answer to a connection that would be one too many, made without reading its request.
 pub(super) fn no_room(live: &Live, limit: Limit) -> Answer {
     let mut answer = Answer::refusal(&limits::refusal(limit));
-    live.cors().allow(&mut answer);
+    live.cors().allow(None, &mut answer);
     Answer {
         is_last: true,
         ..answer
@@ -118,17 +121,32 @@ pub(super) fn no_room(live: &Live, limit: Limit) -> Answer {
 /// The answer to a connection that speaks plain HTTP where TLS is spoken.
 pub(super) fn not_secure(live: &Live) -> Answer {
     let mut answer = Answer::refusal(&Refusal::bad_request("this port speaks HTTPS"));
-    live.cors().allow(&mut answer);
+    live.cors().allow(None, &mut answer);
     Answer {
         is_last: true,
         ..answer
     }
 }
 
-fn finish(live: &Live, head: &Head<'_>, answer: Answer) -> Answer {
+/// Adds what every answer has, and counts it.
+fn finish(live: &Live, head: &Head<'_>, mut answer: Answer) -> Answer {
+    live.cors().allow(head.origin, &mut answer);
     if head.is_head() {
-        return answer.without_body();
+        answer = answer.without_body();
     }
-    live.stats().bytes.sent += answer.body.len();
+    let mut stats = live.stats();
+    match answer.status {
+        206 => stats.answers.ranges += 1,
+        304 => stats.answers.not_modified += 1,
+        400.. => {
+            stats.refusals.count(answer.status);
+            return answer;
+        }
+        _ => {}
+    }
+    if answer.header("content-encoding").is_some() {
+        stats.answers.gzipped += 1;
+    }
+    stats.bytes.sent += answer.body.len();
     answer
 }

@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use super::connection;
 use super::live::Live;
 use super::tls::Tls;
+use crate::delivery::access::AccessToken;
 use crate::delivery::stats::Stats;
 use crate::origin::Origin;
 use crate::origin::event::Event;
@@ -53,8 +54,14 @@ pub struct ServerConfig {
     pub playlist_name: String,
     /// Absolute base put before media URIs; `None` leaves them relative.
     pub public_url: Option<String>,
-    /// Access-Control-Allow-Origin: `*`, one origin, or empty for none.
+    /// Whose pages may read: `*`, origins between commas, or empty for none.
     pub cors_origin: String,
+    /// What Host may be: names between commas, with or without ports, or empty for anything.
+    pub allowed_hosts: String,
+    /// What whoever may watch knows; `None` for everybody.
+    pub access_token: Option<AccessToken>,
+    /// Query parameters that go on to child URIs: names between commas.
+    pub carry_query: String,
     /// Connections served at once; `None` follows the soft descriptor limit.
     pub max_connections: Option<u32>,
     /// Connections served at once from one address; `None`: half of all, and no limit on loopback.

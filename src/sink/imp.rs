@@ -206,6 +206,9 @@ impl LlHlsSink {
             playlist_name: settings.playlist_name.clone(),
             public_url: settings.public_url.clone(),
             cors_origin: settings.cors_origin.clone(),
+            allowed_hosts: settings.allowed_hosts.clone(),
+            access_token: settings.access_token.clone(),
+            carry_query: settings.carry_query.clone(),
             max_connections: Some(settings.max_connections).filter(|&most| most > 0),
             max_connections_per_address: Some(settings.max_connections_per_address)
                 .filter(|&most| most > 0),

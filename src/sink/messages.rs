@@ -123,6 +123,9 @@ pub(super) fn stats(
     all.set("answers-range", server.answers.ranges);
     all.set("answers-not-modified", server.answers.not_modified);
     all.set("refused-bad-request", server.refusals.bad_request);
+    all.set("refused-unauthorized", server.refusals.unauthorized);
+    all.set("refused-not-satisfiable", server.refusals.not_satisfiable);
+    all.set("refused-misdirected", server.refusals.misdirected);
     all.set("refused-not-found", server.refusals.not_found);
     all.set("refused-unavailable", server.refusals.unavailable);
     all.set("refused-other", server.refusals.other);

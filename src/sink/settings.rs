@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gst::{glib, prelude::*};
 
+use crate::delivery::{access::AccessToken, carry::CarriedNames, cors::Cors, hosts::AllowedHosts};
 use crate::{time::Nanos, watch::Manner};
 
 pub(super) const DEFAULT_HOST: &str = "0.0.0.0";
@@ -95,6 +96,9 @@ pub(super) struct Settings {
     track_timeout: u32,
     pub(super) public_url: Option<String>,
     pub(super) cors_origin: String,
+    pub(super) allowed_hosts: String,
+    pub(super) access_token: Option<AccessToken>,
+    pub(super) carry_query: String,
     /// 0: as many as the descriptor limit allows.
     pub(super) max_connections: u32,
     /// 0: half of them, and no limit on loopback.
@@ -127,6 +131,9 @@ impl Default for Settings {
             track_timeout: DEFAULT_TRACK_TIMEOUT,
             public_url: None,
             cors_origin: DEFAULT_CORS_ORIGIN.to_owned(),
+            allowed_hosts: String::new(),
+            access_token: None,
+            carry_query: String::new(),
             max_connections: 0,
             max_connections_per_address: 0,
             max_parked: 0,
@@ -228,14 +235,16 @@ impl Settings {
                     .to_owned(),
             );
         }
-        let origin = &self.cors_origin;
-        if !origin
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && byte != b',')
-        {
-            return Some(format!(
-                "cors-origin '{origin}' has to be '*', one origin such as https://example.com, or empty"
-            ));
+        let mistakes = [
+            Cors::new(&self.cors_origin).err(),
+            AllowedHosts::new(&self.allowed_hosts).err(),
+            CarriedNames::new(&self.carry_query).err(),
+        ];
+        if let Some(mistake) = mistakes.into_iter().flatten().next() {
+            return Some(mistake);
+        }
+        if let Some(mistake) = self.access_token.as_ref().and_then(AccessToken::mistake) {
+            return Some(mistake.to_owned());
         }
         if self.part_duration > self.segment_duration {
             return Some(format!(
@@ -284,6 +293,8 @@ impl Settings {
             "track-timeout" => self.track_timeout.to_value(),
             "public-url" => self.public_url.to_value(),
             "cors-origin" => self.cors_origin.to_value(),
+            "allowed-hosts" => self.allowed_hosts.to_value(),
+            "carry-query" => self.carry_query.to_value(),
             "max-connections" => self.max_connections.to_value(),
             "max-connections-per-address" => self.max_connections_per_address.to_value(),
             "max-parked" => self.max_parked.to_value(),
@@ -320,6 +331,13 @@ impl Settings {
             "track-timeout" => self.track_timeout = number(),
             "public-url" => self.public_url = text().filter(|base| !base.is_empty()),
             "cors-origin" => self.cors_origin = text().unwrap_or_default(),
+            "allowed-hosts" => self.allowed_hosts = text().unwrap_or_default(),
+            "access-token" => {
+                self.access_token = text()
+                    .filter(|token| !token.is_empty())
+                    .map(AccessToken::new);
+            }
+            "carry-query" => self.carry_query = text().unwrap_or_default(),
             "max-connections" => self.max_connections = number(),
             "max-connections-per-address" => self.max_connections_per_address = number(),
             "max-parked" => self.max_parked = number(),
@@ -478,8 +496,23 @@ pub(super) fn properties() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecString::builder("cors-origin")
             .nick("CORS origin")
-            .blurb("Access-Control-Allow-Origin of every answer: '*', one origin, or empty for none; read when leaving NULL")
+            .blurb("Whose pages may read the answers: '*', origins such as https://example.com between commas, or empty for none; read when leaving NULL")
             .default_value(DEFAULT_CORS_ORIGIN)
+            .build(),
+        glib::ParamSpecString::builder("allowed-hosts")
+            .nick("Allowed hosts")
+            .blurb("What requests may call this server (Host), against DNS rebinding: names or addresses between commas, with or without a port; empty for anything; read when leaving NULL")
+            .default_value("")
+            .build(),
+        glib::ParamSpecString::builder("access-token")
+            .nick("Access token")
+            .blurb("What whoever may watch has to show, 8 to 256 letters, digits, '-', '.', '_' or '~': in the path as /t/<token>/, in the query as token=, or as Authorization: Bearer; empty for everybody; cannot be read back; read when leaving NULL")
+            .write_only()
+            .build(),
+        glib::ParamSpecString::builder("carry-query")
+            .nick("Carry query")
+            .blurb("Query parameters that go on from a playlist to the URIs in it, such as the session token of a CDN: names between commas; read when leaving NULL")
+            .default_value("")
             .build(),
         glib::ParamSpecUInt::builder("max-connections")
             .nick("Maximum connections")

@@ -6,6 +6,8 @@
     reason = "deadlines of tests over real sockets"
 )]
 
+mod access;
+mod answers;
 mod attacks;
 mod blocking;
 mod lifetime;
@@ -19,6 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::{Report, Server, ServerConfig, bind};
+use crate::delivery::access::AccessToken;
 use crate::delivery::stats::{Limit, Stats};
 use crate::origin::event::Event;
 use crate::origin::fixture::{
@@ -45,6 +48,9 @@ fn config() -> ServerConfig {
         playlist_name: "live.m3u8".to_owned(),
         public_url: None,
         cors_origin: "*".to_owned(),
+        allowed_hosts: String::new(),
+        access_token: None,
+        carry_query: String::new(),
         max_connections: Some(200),
         max_connections_per_address: None,
         max_parked: None,
@@ -128,8 +134,15 @@ impl Site {
     }
 
     fn ask(&self, method: &str, path: &str) -> Answer {
+        self.ask_with(method, path, "")
+    }
+
+    /// `headers`: whole lines.
+    fn ask_with(&self, method: &str, path: &str, headers: &str) -> Answer {
         let mut client = self.connect();
-        client.send(&format!("{method} {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        client.send(&format!(
+            "{method} {path} HTTP/1.1\r\nHost: h\r\n{headers}\r\n"
+        ));
         client.answer_to(method)
     }
 

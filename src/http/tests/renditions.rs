@@ -12,7 +12,14 @@ fn of_two() -> ServerConfig {
 
 /// A site of two renditions that have a segment each, and their tracks.
 fn live_with_audio() -> (Site, [Track; 2]) {
-    let site = Site::new(of_two());
+    live_with_audio_and(|_| {})
+}
+
+/// The same with other settings.
+pub(super) fn live_with_audio_and(set: impl FnOnce(&mut ServerConfig)) -> (Site, [Track; 2]) {
+    let mut config = of_two();
+    set(&mut config);
+    let site = Site::new(config);
     let mut tracks = [
         Track::new(VIDEO, CONSTANTS),
         Track::new(AUDIO, AUDIO_CONSTANTS),
