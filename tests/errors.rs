@@ -48,6 +48,9 @@ fn bad_property_values_are_named() {
         ("max-files=9 playlist-length=10", "max-files"),
         ("public-url=ftp://example.com", "public-url"),
         ("cors-origin=\"a, b\"", "cors-origin"),
+        ("allowed-hosts=http://a", "allowed-hosts"),
+        ("carry-query=_HLS_msn", "carry-query"),
+        ("access-token=short", "access-token"),
     ] {
         let text = refused(properties);
         assert!(text.contains(names), "{properties}: {text}");

@@ -5,7 +5,7 @@ mod support;
 use gst::{glib, prelude::*};
 
 /// Name, default as text, and whether it can be written.
-const PROPERTIES: [(&str, &str, bool); 27] = [
+const PROPERTIES: [(&str, &str, bool); 30] = [
     ("host", "0.0.0.0", true),
     ("port", "8080", true),
     ("tls-port", "0", true),
@@ -27,10 +27,13 @@ const PROPERTIES: [(&str, &str, bool); 27] = [
     ("track-timeout", "3000", true),
     ("public-url", "", true),
     ("cors-origin", "*", true),
+    ("allowed-hosts", "", true),
+    ("carry-query", "", true),
     ("max-connections", "0", true),
     ("max-connections-per-address", "0", true),
     ("max-parked", "0", true),
     ("post-part-messages", "FALSE", true),
+    ("on-restart", "new-presentation", true),
     ("pdt-source", "", false),
     ("stats", "", false),
 ];
@@ -50,9 +53,15 @@ fn every_property_has_its_default_and_says_when_it_is_read() {
     let found = own_properties(&sink);
     let mut names: Vec<&str> = found.iter().map(|property| property.name()).collect();
     let mut expected: Vec<&str> = PROPERTIES.iter().map(|(name, ..)| *name).collect();
+    expected.push("access-token");
     names.sort_unstable();
     expected.sort_unstable();
     assert_eq!(names, expected);
+    let token = sink.find_property("access-token").unwrap();
+    assert_eq!(
+        token.flags() & glib::ParamFlags::READWRITE,
+        glib::ParamFlags::WRITABLE
+    );
     for (name, default, is_writable) in PROPERTIES {
         let property = sink.find_property(name).unwrap();
         let flags = property.flags();

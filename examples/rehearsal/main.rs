@@ -39,6 +39,14 @@ struct Args {
     #[arg(long, default_value = "new-presentation")]
     on_restart: String,
 
+    /// The access token whoever watches has to show
+    #[arg(long)]
+    token: Option<String>,
+
+    /// More properties of the sink, as gst-launch takes them
+    #[arg(long, value_name = "PROPERTIES", default_value = "")]
+    sink: String,
+
     /// The TCP port; 0 picks a free one
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -77,8 +85,12 @@ fn run(args: &Args) -> Outcome<()> {
     let bus = pipeline.bus().ok_or("the pipeline has no bus")?;
     pipeline.set_state(gst::State::Playing)?;
     let sink = pipeline.by_name("sink").ok_or("the sink is gone")?;
+    let path = args
+        .token
+        .as_ref()
+        .map_or_else(String::new, |token| format!("t/{token}/"));
     println!(
-        "  player    http://127.0.0.1:{}/",
+        "  player    http://127.0.0.1:{}/{path}",
         sink.property::<u32>("current-port")
     );
 
@@ -109,9 +121,12 @@ fn run(args: &Args) -> Outcome<()> {
 
 fn line(args: &Args) -> String {
     let mut line = format!(
-        "llhlssink name=sink host=127.0.0.1 port={} on-restart={}",
-        args.port, args.on_restart
+        "llhlssink name=sink host=127.0.0.1 port={} on-restart={} {}",
+        args.port, args.on_restart, args.sink
     );
+    if let Some(token) = &args.token {
+        line += &format!(" access-token={token}");
+    }
     if args.ladder {
         line += &format!(" {PICTURE} ! tee name=split");
         for (nth, (width, height, bitrate)) in LADDER.iter().enumerate() {

@@ -111,7 +111,7 @@ export function report(figures, failures) {
   process.exitCode = failures.length === 0 ? 0 : 1;
 }
 
-// The command line of a player test: URL [seconds] [--screenshot FILE] [--size WIDTHxHEIGHT] [--tracks KIND,KIND...].
+// The command line of a player test: URL [seconds] [--screenshot FILE] [--size WIDTHxHEIGHT] [--tracks KIND,KIND...] [--deltas].
 export function commandLine() {
   const words = process.argv.slice(2);
   const option = (name) => {
@@ -122,5 +122,8 @@ export function commandLine() {
   const [width, height] = (option('--size') ?? '1280x800').split('x').map(Number);
   // What the stream has, where a test is to see that all of it arrives: audio, video.
   const tracks = option('--tracks')?.split(',') ?? [];
-  return { tracks, url: words[0], seconds: Number(words[1] ?? 15), screenshot, viewport: { width, height } };
+  // Whether playlists have to come as delta updates, and in gzip, once the stream is old enough.
+  const deltas = words.includes('--deltas');
+  if (deltas) words.splice(words.indexOf('--deltas'), 1);
+  return { tracks, deltas, url: words[0], seconds: Number(words[1] ?? 15), screenshot, viewport: { width, height } };
 }

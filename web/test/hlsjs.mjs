@@ -1,12 +1,12 @@
 // The player page in Chromium: hls.js must play with low latency, without a stall, and the page must read its latency.
 //
-//     node web/test/hlsjs.mjs URL [seconds] [--screenshot FILE] [--size WIDTHxHEIGHT] [--tracks audio,video]
+//     node web/test/hlsjs.mjs URL [seconds] [--screenshot FILE] [--size WIDTHxHEIGHT] [--tracks audio,video] [--deltas]
 
 import { START_DEADLINE_MS, addresses, commandLine, countMedia, median, report, rounded, untilGrown, watch, withPage } from './browser.mjs';
 
 const MOST_LATENCY_SECONDS = 6;
 
-const { url, seconds, tracks, screenshot, viewport } = commandLine();
+const { url, seconds, tracks, deltas, screenshot, viewport } = commandLine();
 const complaints = [];
 const failures = [];
 const figures = { player: 'hls.js' };
@@ -28,6 +28,10 @@ try {
     if (screenshot) await page.screenshot({ path: screenshot });
     figures.hlsjs = await page.evaluate(() => window.Hls?.version ?? null);
     if (samples.length) judge(samples, media);
+    // From the page, which reaches it wherever the token is.
+    figures.answers = await page.evaluate(async () => (await (await fetch('stats.json')).json()).answers);
+    if (deltas && !(figures.answers.deltas > 0)) failures.push('no playlist came as a delta update');
+    if (deltas && !(figures.answers.gzipped > 0)) failures.push('no playlist came in gzip');
   });
 } catch (error) {
   failures.push(error.message);
