@@ -327,7 +327,7 @@ async function showTimestamps() {
   if (!document.getElementById('timestamps').open) return;
   let stamps;
   try {
-    stamps = await (await fetch('timestamps.json', { cache: 'no-store' })).json();
+    stamps = await (await fetch(`timestamps.json${query}`, { cache: 'no-store' })).json();
   } catch {
     return;
   }
