@@ -170,6 +170,7 @@ fn local_uri(scheme: &str, settings: &Settings, port: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gst::prelude::*;
 
     #[test]
     fn the_host_of_a_url() {
@@ -186,11 +187,9 @@ mod tests {
 
     #[test]
     fn a_certificate_is_for_every_name_there_is_once() {
-        let settings = Settings {
-            host: "localhost".to_owned(),
-            public_url: Some("https://live.example.com/a".to_owned()),
-            ..Settings::default()
-        };
+        let mut settings = Settings::default();
+        settings.set("host", &"localhost".to_value());
+        settings.set("public-url", &"https://live.example.com/a".to_value());
         let names = names(&settings);
         for name in ["localhost", "127.0.0.1", "::1", "live.example.com"] {
             assert_eq!(
