@@ -56,7 +56,7 @@ impl Clock {
             Self::Unknown => true,
         };
         (!is_good).then_some(
-            "Dates in playlist and timestamps.json are off by as much. Run NTP on both ends, here and where delays are \
+            "Dates in playlist and timestamps.json are only as right as this clock. Run NTP on both ends, here and where delays are \
              measured, for example chrony (sudo apt-get install chrony; chronyc tracking), and keep the offset below 50 ms.",
         )
     }
