@@ -665,6 +665,34 @@ fn a_leader_that_is_back_without_a_key_frame_at_the_border_joins_inside_a_segmen
     assert_in_step(video, &players[AUDIO], AUDIO_FRAME + 1);
 }
 
+/// Periodic intra refresh: there is a key frame at the start and no more.
+#[test]
+fn a_rung_without_any_key_frames_comes_back_all_the_same() {
+    let rung = || {
+        let without = |(index, input)| match input {
+            Input::Frame(frame) => Input::Frame(Frame {
+                is_sync: frame.is_sync && index == 0,
+                ..frame
+            }),
+            other => other,
+        };
+        let frames = video(0, 20_000, 30).into_iter().enumerate();
+        frames.map(without).collect::<Vec<_>>()
+    };
+    let mut with_hole = rung();
+    with_hole.drain(120..180);
+    let players = play(vec![
+        Player::new(video_plan(), video(0, 20_000, 30)),
+        Player::new(video_plan(), with_hole),
+    ]);
+    assert!(breaks(&players[1]).is_empty());
+    // Two seconds are missing, and five were waited for a key frame.
+    let back = players[1].cuts().find(|cut| cut.captured.0 > 4_100_000_000);
+    let back = back.unwrap().captured.0;
+    assert!((11_000_000_000..11_500_000_000).contains(&back), "{back}");
+    assert_eq!(players[1].segments.len(), 20);
+}
+
 #[test]
 fn a_rung_with_a_hole_of_several_segments_has_gaps_and_the_same_numbers() {
     let mut with_hole = video(0, 3_500, 30);
