@@ -9,7 +9,14 @@ mod crowd;
 use std::{net::SocketAddr, time::Duration};
 
 use crowd::{Crowd, Place, Takes};
-use support::{cache::Cache, stream::Stream};
+use support::{
+    cache::Cache,
+    http::Client,
+    playlist::Playlist,
+    secure::{Http2, in_time},
+    stream::{FedStream, Frames, Stream},
+    wait_for,
+};
 
 const VIEWERS: usize = 500;
 
@@ -53,4 +60,81 @@ fn five_hundred_viewers_are_one_to_the_origin() {
         at_origin as f64 <= 1.05 * report.distinct as f64,
         "{at_origin} requests at the origin: {report}"
     );
+}
+
+/// Two whole segments of five parts, and one part of the next.
+const FRAMES: usize = 2 * 30 + 6;
+
+#[test]
+fn what_waits_passes_over_http2_and_shares_one_request() {
+    let frames = Frames::test_picture(FRAMES + 12, 30);
+    let fed = FedStream::new(&frames.caps, "");
+    fed.stream.play();
+    fed.push(&frames.buffers[..FRAMES]);
+    wait_for("the part after two segments", || {
+        fed.stream
+            .playlist()
+            .hint
+            .filter(|hint| hint.ends_with("part_00011.m4s"))
+    });
+    let cache = Cache::before(fed.stream.port());
+    let parked = || -> u32 { fed.stream.stats().get("requests-parked").unwrap() };
+    let requests = || -> u64 { fed.stream.stats().get("requests").unwrap() };
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let viewer = Http2::connect(cache.tls_port).await;
+        let entry = viewer.get("/live.m3u8").await;
+        let hint = Playlist::read(entry.text()).hint.unwrap();
+        let before = requests();
+        let waiting = [
+            "/live.m3u8?_HLS_msn=2&_HLS_part=1",
+            "/live.m3u8?_HLS_part=1&_HLS_msn=2",
+            "/live.m3u8?clientId=7&_HLS_msn=2&session=x&_HLS_part=1&_=1",
+            &format!("/{hint}"),
+            &format!("/{hint}?clientId=7"),
+        ]
+        .map(|path| viewer.get_later(path));
+        in_time(async {
+            while parked() < 2 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+        fed.push(&frames.buffers[FRAMES..FRAMES + 6]);
+        let mut answers = Vec::new();
+        for answer in waiting {
+            answers.push(answer.await.unwrap());
+        }
+        assert!(
+            answers.iter().all(|answer| answer.status == 200),
+            "{answers:?}"
+        );
+        let [one, other, with_more, part, same_part] = &answers[..] else {
+            unreachable!("five were asked for");
+        };
+        assert!(one.text().contains("part_00011.m4s"), "{}", one.text());
+        assert_eq!([&one.body, &one.body], [&other.body, &with_more.body]);
+        assert_eq!(part.body, same_part.body);
+        assert_eq!(requests() - before, 2, "one reload and one part");
+
+        // What was missing a moment ago is there as soon as it is.
+        let next = hint.replace("part_00011", "part_00013");
+        let early = viewer.get(&format!("/{next}")).await;
+        assert_eq!(early.status, 404);
+        fed.push(&frames.buffers[FRAMES + 6..]);
+        fed.source.end_of_stream().unwrap();
+        let last = viewer.get("/live.m3u8?_HLS_msn=3&_HLS_part=0").await;
+        assert!(last.text().contains("#EXT-X-ENDLIST"), "{}", last.text());
+
+        // What is for the operator ends here.
+        for path in ["/stats.json", "/metrics"] {
+            assert_eq!(viewer.get(path).await.status, 404, "{path}");
+        }
+    });
+    let mut plain = Client::new(cache.port);
+    assert_eq!(plain.get("/").status, 200, "the player page");
 }
