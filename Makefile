@@ -7,6 +7,7 @@ CLIP ?=
 DEVICE ?=
 AUDIO ?=
 TLS_PORT ?=
+ONLY ?=
 
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
@@ -77,10 +78,9 @@ players: ## the players CI does not try: Shaka, Chromium's native HLS, VLC, mpv;
 	$(CARGO) build --release --locked --example streamer
 	tests/players.sh --table
 
-bench: ## the figures the README quotes
-	./setup.sh --tests
-	tests/clips.sh
-	$(CARGO) bench --locked
+bench: ## the figures the README quotes; ONLY="viewers cache" for some sections
+	./setup.sh --bench
+	$(CARGO) bench --locked --bench road -- $(ONLY)
 
 lint: ## format, clippy, rustdoc, licences
 	$(CARGO) fmt --check

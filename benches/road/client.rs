@@ -49,6 +49,11 @@ pub(crate) fn hint(port: &str, count: &str) -> Outcome<()> {
     Ok(())
 }
 
+/// What is there now.
+pub(crate) fn fetch(port: u16, path: &str) -> Outcome<Vec<u8>> {
+    Connection::open(&port.to_string())?.request(path)
+}
+
 /// Sequence numbers of the part that comes next.
 fn part_after(playlist: &str) -> Outcome<(u64, u64)> {
     let first: u64 = playlist

@@ -15,6 +15,7 @@ const LOOP_SECONDS: u64 = 10;
 /// How often they are repeated in the file.
 const LOOPS: u64 = 60;
 const FRAMES_PER_SECOND: u64 = 30;
+const COUNT: u64 = LOOP_SECONDS * FRAMES_PER_SECOND;
 
 /// A long 720p30 file of about 2.5 Mbit/s with a key frame a second, in a folder that goes away with this.
 pub(crate) struct Footage {
@@ -30,7 +31,15 @@ impl Footage {
         fs::create_dir_all(&folder)?;
         let file = folder.join("footage.mp4");
         let footage = Self { folder, file };
-        let (caps, frames) = encode()?;
+        // A moving zone plate has enough detail to need the bit rate.
+        let (caps, frames) = encode(&format!(
+            "videotestsrc num-buffers={COUNT} pattern=zone-plate kx2=20 ky2=20 kt=1 \
+             ! video/x-raw,format=I420,width=1280,height=720,framerate={FRAMES_PER_SECOND}/1 \
+             ! x264enc bitrate=2500 speed-preset=superfast tune=zerolatency key-int-max={FRAMES_PER_SECOND}"
+        ))?;
+        if frames.len() as u64 != COUNT {
+            return Err(format!("{} frames were encoded", frames.len()).into());
+        }
         write_looped(&footage.file, &caps, &frames)?;
         Ok(footage)
     }
@@ -56,14 +65,10 @@ impl Drop for Footage {
     }
 }
 
-fn encode() -> Outcome<(gst::Caps, Vec<gst::Buffer>)> {
-    // A moving zone plate has enough detail to need the bit rate.
+/// All frames of a pipeline that ends in H.264.
+pub(crate) fn encode(source: &str) -> Outcome<(gst::Caps, Vec<gst::Buffer>)> {
     let description = format!(
-        "videotestsrc num-buffers={} pattern=zone-plate kx2=20 ky2=20 kt=1 \
-         ! video/x-raw,format=I420,width=1280,height=720,framerate={FRAMES_PER_SECOND}/1 \
-         ! x264enc bitrate=2500 speed-preset=superfast tune=zerolatency key-int-max={FRAMES_PER_SECOND} \
-         ! h264parse ! video/x-h264,stream-format=avc,alignment=au ! fakesink name=end",
-        LOOP_SECONDS * FRAMES_PER_SECOND
+        "{source} ! h264parse ! video/x-h264,stream-format=avc,alignment=au ! fakesink name=end"
     );
     let frames = Arc::new(Mutex::new(Vec::new()));
     let pipeline = gst::parse::launch(&description)?
@@ -89,9 +94,6 @@ fn encode() -> Outcome<(gst::Caps, Vec<gst::Buffer>)> {
     running.wait()?;
     let caps = pad.current_caps().ok_or("no caps were set")?;
     let frames = std::mem::take(&mut *frames.lock().unwrap_or_else(PoisonError::into_inner));
-    if frames.len() as u64 != LOOP_SECONDS * FRAMES_PER_SECOND {
-        return Err(format!("{} frames were encoded", frames.len()).into());
-    }
     Ok((caps, frames))
 }
 

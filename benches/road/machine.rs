@@ -48,8 +48,8 @@ pub(crate) fn timer_lateness() -> Vec<i64> {
 }
 
 /// Shows the timers' lateness and answers whether the machine is crowded.
-pub(crate) fn report_timers(before: &[i64], after: &[i64], table: &mut Table) -> bool {
-    let lateness = Sorted::new([before, after].concat());
+pub(crate) fn report_timers(lateness: &[i64], table: &mut Table) -> bool {
+    let lateness = Sorted::new(lateness.to_vec());
     let p99 = lateness.percentile_ms(99);
     table.note(
         "lateness of the machine's own 1 ms timers, p50 and p99",

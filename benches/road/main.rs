@@ -1,17 +1,28 @@
-//! Measures the road of a frame against the budgets: `cargo bench`, about four minutes, prints a table.
+//! Measures the road of a frame and the crowd at its end against the budgets: `cargo bench`, about ten minutes, prints a
+//! table. `cargo bench --bench road -- latency cache` measures some sections only.
 //!
 //! What is measured is 720p30 H.264 at 2.5 Mbit/s with 200 ms parts. Clients and pipelines whose processor time counts are
 //! processes of their own: this program starts itself with another argument. Nothing is asserted: a bar that is missed says
 //! so in its row, and the exit code only tells whether everything ran.
 
-#![allow(clippy::print_stdout, reason = "a table is what this program is for")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a table is what this program is for"
+)]
 
+mod audience;
+mod cache;
 mod client;
 mod cpu;
+mod daemon;
+mod download;
 mod footage;
 mod glass;
 mod latency;
+mod load;
 mod machine;
+mod origin;
 mod process;
 mod renditions;
 mod table;
@@ -23,24 +34,47 @@ use table::Table;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
+/// What can be measured by itself.
+type Section = (&'static str, fn(&Footage, &mut Table) -> Outcome<()>);
+const SECTIONS: [Section; 12] = [
+    ("latency", latency::measure),
+    ("remux", cpu::compare_remux),
+    ("live", cpu::compare_live),
+    ("renditions", renditions::measure),
+    ("ladder", renditions::compare_ladder),
+    ("viewers", |_, table| load::measure_viewers(table)),
+    ("ordinary", load::measure_ordinary),
+    ("thousand", |_, table| load::measure_thousand(table)),
+    ("parked", |_, table| load::measure_parked(table)),
+    ("download", |_, table| download::measure(table)),
+    ("secure", |_, table| download::measure_secure(table)),
+    ("cache", |_, table| cache::measure(table)),
+];
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    // `cargo bench` passes --bench.
+    let words: Vec<&str> = arguments
+        .iter()
+        .map(String::as_str)
+        .filter(|word| *word != "--bench")
+        .collect();
     let outcome = match words[..] {
         ["client-reload", port, count, path] => client::reload(port, count, path),
         ["client-hint", port, count] => client::hint(port, count),
         ["pipeline-to-end", description] => cpu::child_to_end(description),
         ["pipeline-live", description] => cpu::child_live(description),
         ["glass-stream", part] => glass::stream(part),
-        ["glass"] | ["glass", "--bench"] => run_glass(),
-        // `cargo bench` passes --bench.
-        [] | ["--bench"] => run(),
-        _ => Err(format!("unknown arguments {words:?}").into()),
+        ["glass"] => run_glass(),
+        ["origin-of", description] => origin::child_of(description),
+        ["origin-fed", part_bytes, part_millis] => origin::child_fed(part_bytes, part_millis),
+        ["audience", ref rest @ ..] => audience::child(rest),
+        _ => run(&words),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            println!("road: {error}");
+            eprintln!("road: {error}");
             ExitCode::FAILURE
         }
     }
@@ -56,20 +90,24 @@ fn run_glass() -> Outcome<()> {
     Ok(())
 }
 
-fn run() -> Outcome<()> {
+/// Measures the sections of these names, or all.
+fn run(names: &[&str]) -> Outcome<()> {
+    let known = SECTIONS.map(|(name, _)| name);
+    if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
+        return Err(format!("no section {unknown}; there are {}", known.join(", ")).into());
+    }
     process::init()?;
     println!("{}\n", machine::line());
     let footage = Footage::make()?;
-
     let mut table = Table::default();
-    let before = machine::timer_lateness();
-    latency::measure(&footage, &mut table)?;
-    let after = machine::timer_lateness();
-    cpu::compare_remux(&footage, &mut table)?;
-    cpu::compare_live(&footage, &mut table)?;
-    renditions::measure(&footage, &mut table)?;
-    renditions::compare_ladder(&footage, &mut table)?;
-    let crowded = machine::report_timers(&before, &after, &mut table);
+    let mut timers = machine::timer_lateness();
+    for (name, measure) in SECTIONS {
+        if names.is_empty() || names.contains(&name) {
+            measure(&footage, &mut table).map_err(|error| format!("{name}: {error}"))?;
+            timers.extend(machine::timer_lateness());
+        }
+    }
+    let crowded = machine::report_timers(&timers, &mut table);
 
     println!("{table}");
     if crowded {

@@ -36,23 +36,39 @@ fn nanos(clock: ClockId) -> i64 {
 
 /// Resident memory in bytes.
 pub(crate) fn resident() -> Outcome<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let kib: u64 = status
+    resident_of(std::process::id())
+}
+
+/// Resident memory of a process, in bytes.
+pub(crate) fn resident_of(process: u32) -> Outcome<u64> {
+    Ok(status(process, "VmRSS:")? * 1024)
+}
+
+/// How many threads a process has.
+pub(crate) fn threads_of(process: u32) -> Outcome<u64> {
+    status(process, "Threads:")
+}
+
+fn status(process: u32, field: &str) -> Outcome<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    Ok(status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.trim().strip_suffix(" kB"))
-        .ok_or("no VmRSS in /proc/self/status")?
-        .parse()?;
-    Ok(kib * 1024)
+        .find_map(|line| line.strip_prefix(field))
+        .and_then(|rest| rest.split_whitespace().next())
+        .ok_or_else(|| format!("no {field} in /proc/{process}/status"))?
+        .parse()?)
 }
 
 /// Starts this program with other arguments.
 pub(crate) fn start(arguments: &[&str]) -> Outcome<Child> {
-    Ok(Command::new(std::env::current_exe()?)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()?)
+    Ok(command(arguments)?.stdin(Stdio::null()).spawn()?)
+}
+
+/// This program with other arguments; its output is a pipe.
+pub(crate) fn command(arguments: &[&str]) -> Outcome<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(arguments).stdout(Stdio::piped());
+    Ok(command)
 }
 
 /// Waits for a process and answers what it printed: lines of whole numbers.

@@ -18,6 +18,23 @@ impl Table {
         ]);
     }
 
+    /// A figure that has to reach `bar`; both in `unit`.
+    pub(crate) fn bar_at_least(
+        &mut self,
+        what: impl Into<String>,
+        figure: f64,
+        bar: f64,
+        unit: &str,
+    ) {
+        let verdict = if figure >= bar { "ok" } else { "MISSED" };
+        self.0.push([
+            what.into(),
+            format!("{figure:.2} {unit}"),
+            format!(">= {bar} {unit}"),
+            verdict.to_owned(),
+        ]);
+    }
+
     /// A figure nothing is asked of.
     pub(crate) fn note(&mut self, what: impl Into<String>, figure: impl Into<String>) {
         self.0

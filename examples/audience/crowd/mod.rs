@@ -27,6 +27,8 @@ use tokio::{
 pub(crate) use exchange::Place;
 use exchange::Scratch;
 pub(crate) use report::Report;
+#[allow(unused_imports, reason = "the bench asks for it by itself")]
+pub(crate) use server_cpu::spent as server_cpu;
 use tally::Tally;
 
 /// Viewers that tune in at a time: more would overflow the queue of the listener and wait for a retransmission.

@@ -1,0 +1,217 @@
+//! Many viewers at once: whether all get everything, how far apart, and what that takes.
+
+use std::time::Duration;
+
+use crate::{
+    Outcome,
+    audience::{Audience, Report, Takes, report_health},
+    cpu::SINK,
+    footage::Footage,
+    machine,
+    origin::{Feed, Origin},
+    process,
+    table::{Sorted, Table},
+};
+
+const SPAN: Duration = Duration::from_secs(15);
+
+/// Microseconds of the server's processor time for a reload and a part of 100 kB.
+const RELOAD_AND_PART_BAR: f64 = 66.0;
+/// The same for one request, among 1,000 viewers.
+const REQUEST_BAR: f64 = 60.0;
+const SPREAD_P99_BAR: f64 = 100.0;
+
+/// Per cent of a core, for 50 viewers at 2.5 Mbit/s.
+const THREAD_BAR: f64 = 7.0;
+const MEMORY_BAR: f64 = 30.0;
+
+const PARKED: usize = 5000;
+const PARKED_MEMORY_BAR: f64 = 100.0;
+const PARKED_THREADS_BAR: f64 = 4.0;
+const PUSH_P99_BAR: f64 = 1.0;
+
+/// 200 viewers, 100 kB every 200 ms.
+pub(crate) fn measure_viewers(table: &mut Table) -> Outcome<()> {
+    let what = "200 viewers, parts of 100 kB each 200 ms";
+    let (report, _, _) = watch(
+        200,
+        Takes::Parts,
+        Feed {
+            part_bytes: 100_000,
+            part: Duration::from_millis(200),
+        },
+    )?;
+    report_health(what, &report, table);
+    let per_request = report.cpu_per_request().ok_or("the server was measured")?;
+    table.bar(
+        format!("{what}: server CPU, reload and part"),
+        2.0 * per_request,
+        RELOAD_AND_PART_BAR,
+        "us",
+    );
+    note_spread(what, &report, table);
+    Ok(())
+}
+
+/// 1,000 viewers, 62 kB every 500 ms.
+pub(crate) fn measure_thousand(table: &mut Table) -> Outcome<()> {
+    let what = "1,000 viewers, parts of 62 kB each 500 ms";
+    let (report, _, _) = watch(
+        1000,
+        Takes::Parts,
+        Feed {
+            part_bytes: 62_000,
+            part: Duration::from_millis(500),
+        },
+    )?;
+    report_health(what, &report, table);
+    let spreads = Sorted::new(report.spreads.clone());
+    table.bar(
+        format!(
+            "{what}: reload, first viewer to last, p99 of {}",
+            spreads.len()
+        ),
+        spreads.percentile_ms(99),
+        SPREAD_P99_BAR,
+        "ms",
+    );
+    table.bar(
+        format!("{what}: server CPU a request"),
+        report.cpu_per_request().ok_or("the server was measured")?,
+        REQUEST_BAR,
+        "us",
+    );
+    Ok(())
+}
+
+/// 50 viewers of an ordinary stream.
+pub(crate) fn measure_ordinary(footage: &Footage, table: &mut Table) -> Outcome<()> {
+    let what = "50 viewers at 2.5 Mbit/s";
+    let source = footage.live_source();
+    let bare = Origin::of(&format!("{source} ! fakesink"))?;
+    let origin = Origin::of(&format!("{source} ! {SINK}"))?;
+    let (report, _) = Audience {
+        viewers: 50,
+        port: origin.port,
+        takes: Takes::Parts,
+        span: SPAN,
+        origin: None,
+        server: Some(origin.process()),
+    }
+    .watch()?;
+    let memory = mib(process::resident_of(origin.process())?);
+    let without = mib(process::resident_of(bare.process())?);
+    report_health(what, &report, table);
+    let cpu = report.server_cpu.ok_or("the server was measured")?;
+    table.bar(
+        format!("{what}: the HTTP thread"),
+        cpu as f64 * 100.0 / report.steady_span as f64,
+        THREAD_BAR,
+        "% of a core",
+    );
+    table.bar(
+        format!("{what}: memory of the process, less that of the same to fakesink"),
+        memory - without,
+        MEMORY_BAR,
+        "MiB",
+    );
+    table.note(
+        format!("{what}: both processes"),
+        format!("{memory:.1} and {without:.1} MiB"),
+    );
+    Ok(())
+}
+
+/// 5,000 blocked reloads, all released by each part.
+pub(crate) fn measure_parked(table: &mut Table) -> Outcome<()> {
+    let what = "5,000 parked reloads, a part a second";
+    let feed = Feed {
+        part_bytes: 100_000,
+        part: Duration::from_secs(1),
+    };
+    let mut figures = [0.0; 2];
+    let (report, pushes, threads) =
+        watch_with(PARKED, Takes::Reloads, feed, 2 * SPAN, &mut figures)?;
+    let [before, after] = figures;
+    report_health(what, &report, table);
+    table.bar(
+        format!("{what}: memory more than without"),
+        after - before,
+        PARKED_MEMORY_BAR,
+        "MiB",
+    );
+    table.bar(
+        format!("{what}: threads of the process"),
+        threads as f64,
+        PARKED_THREADS_BAR,
+        "",
+    );
+    table.bar(
+        format!(
+            "{what}: streaming thread in the frame that ends a part, p99 of {}",
+            pushes.len()
+        ),
+        pushes.percentile_ms(99),
+        PUSH_P99_BAR,
+        "ms",
+    );
+    note_spread(what, &report, table);
+    Ok(())
+}
+
+fn note_spread(what: &str, report: &Report, table: &mut Table) {
+    let spreads = Sorted::new(report.spreads.clone());
+    table.note(
+        format!(
+            "{what}: reload, first viewer to last, p50 and p99 of {}",
+            spreads.len()
+        ),
+        format!(
+            "{:.1} and {:.1} ms",
+            spreads.percentile_ms(50),
+            spreads.percentile_ms(99)
+        ),
+    );
+}
+
+fn watch(viewers: usize, takes: Takes, feed: Feed) -> Outcome<(Report, Sorted, u64)> {
+    watch_with(viewers, takes, feed, SPAN, &mut [0.0; 2])
+}
+
+/// What the audience saw, how long the streaming thread was kept meanwhile, and the threads of the process; in `memory`,
+/// what the process held before and with the audience, in MiB.
+fn watch_with(
+    viewers: usize,
+    takes: Takes,
+    feed: Feed,
+    span: Duration,
+    memory: &mut [f64; 2],
+) -> Outcome<(Report, Sorted, u64)> {
+    let origin = Origin::fed(feed)?;
+    // The window fills with media, which is no cost of viewers.
+    machine::rest(Duration::from_secs(8));
+    memory[0] = mib(process::resident_of(origin.process())?);
+    let audience = Audience {
+        viewers,
+        port: origin.port,
+        takes,
+        span,
+        origin: None,
+        server: Some(origin.process()),
+    };
+    let (report, (from, to)) = audience.watch()?;
+    // Freed memory is not given back at once: what was taken at most is still there.
+    memory[1] = mib(process::resident_of(origin.process())?);
+    let threads = process::threads_of(origin.process())?;
+    let pushes = origin
+        .end()?
+        .pushes
+        .into_iter()
+        .filter(|(at, _)| (from..to).contains(at))
+        .map(|(_, took)| took);
+    Ok((report, Sorted::new(pushes.collect()), threads))
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
