@@ -26,7 +26,7 @@ export LLHLS_CLIPS := $(or $(LLHLS_CLIPS),$(target)/clips)
 .DEFAULT_GOAL := build
 # The players measure stalls: nothing may run beside them, whatever -j says.
 .NOTPARALLEL:
-.PHONY: build web demo test run-tests test-cargo test-meson test-players players bench lint install clean help
+.PHONY: build web demo test run-tests test-cargo test-engine test-meson test-players players bench lint install clean help
 
 build: web ## the plugin, with its player page, and the program llhls-streamer (the default)
 	$(CARGO) build --release --locked --lib --example streamer
@@ -58,11 +58,17 @@ test: ## every test there is, players included; ends with their number
 	tests/clips.sh
 	.ci/count $(MAKE) --no-print-directory --keep-going run-tests
 
-run-tests: test-cargo test-meson test-players
+run-tests: test-cargo test-engine test-meson test-players
 
 # A GLib critical is a bug of ours: it ends the test binary.
 test-cargo:
 	G_DEBUG=fatal-criticals $(CARGO) test --locked --all-features --no-fail-fast
+
+# What is served does not depend on what carries it: the same tests once more over the other engine.
+test-engine:
+	LLHLS_HTTP_ENGINE=tiny-http G_DEBUG=fatal-criticals $(CARGO) test --locked --all-features --no-fail-fast \
+		--test blocking --test documents --test window --test end_of_stream --test startup --test stalled_source \
+		--test restart --test discontinuity --test tiny_http
 
 test-meson:
 	@[ -f "$(target)/meson/build.ninja" ] || $(MESON) setup "$(target)/meson"

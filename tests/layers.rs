@@ -23,6 +23,7 @@ const LIBRARIES: [(&str, &[&str]); 3] = [
             "tokio_rustls",
             "rcgen",
             "x509_parser",
+            "tiny_http",
         ],
     ),
 ];

@@ -15,9 +15,11 @@ mod server;
 #[cfg(test)]
 mod tests;
 mod texts;
+#[cfg(feature = "tiny-http")]
+mod tiny;
 mod tls;
 mod wire;
 
 pub use certificate::{CertificateError, CertificateFiles};
-pub use server::{BindError, Listeners, Report, Server, ServerConfig, bind};
+pub use server::{BindError, Engine, Listeners, Report, Server, ServerConfig, bind};
 pub use tls::Tls;

@@ -9,16 +9,18 @@
 )]
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::iter;
+use std::net::{Shutdown, SocketAddr, TcpListener, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::sync::mpsc;
 
 use super::connection;
@@ -152,11 +154,24 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// What carries plain HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// hyper, as everything else.
+    #[default]
+    Hyper,
+    /// tiny_http.
+    #[cfg(feature = "tiny-http")]
+    TinyHttp,
+}
+
 /// Where a server listens.
 #[derive(Debug)]
 pub struct Listeners {
     /// Plain HTTP, from [`bind`].
     pub plain: TcpListener,
+    /// What carries it.
+    pub engine: Engine,
     /// HTTPS, if there is any, from [`bind`] as well.
     pub secure: Option<(TcpListener, Arc<Tls>)>,
 }
@@ -170,8 +185,18 @@ impl Listeners {
         };
         Ok(Self {
             plain: self.plain.try_clone()?,
+            engine: self.engine,
             secure,
         })
+    }
+
+    /// Closes them for good, whoever else has the same sockets: threads of tiny_http may, a while longer. Connections live on.
+    pub fn close(self) {
+        for listener in iter::once(&self.plain).chain(self.secure.iter().map(|(socket, _)| socket))
+        {
+            // Linux only; elsewhere the last one to go closes it.
+            let _ = SockRef::from(listener).shutdown(Shutdown::Both);
+        }
     }
 
     fn set_nonblocking(&self) -> io::Result<()> {
@@ -187,6 +212,7 @@ impl From<TcpListener> for Listeners {
     fn from(plain: TcpListener) -> Self {
         Self {
             plain,
+            engine: Engine::default(),
             secure: None,
         }
     }
@@ -319,7 +345,16 @@ async fn run(
     listeners: Listeners,
     inbox: mpsc::UnboundedReceiver<Message>,
 ) -> io::Result<()> {
-    let plain = tokio::net::TcpListener::from_std(listeners.plain)?;
+    let accept_plain = async {
+        match listeners.engine {
+            Engine::Hyper => {
+                let listener = tokio::net::TcpListener::from_std(listeners.plain)?;
+                Ok(connection::accept(&live, listener, None).await)
+            }
+            #[cfg(feature = "tiny-http")]
+            Engine::TinyHttp => super::tiny::serve(&live, listeners.plain).await,
+        }
+    };
     let secure = match listeners.secure {
         Some((listener, tls)) => {
             Some((tokio::net::TcpListener::from_std(listener)?, tls.acceptor()))
@@ -337,7 +372,10 @@ async fn run(
     tokio::select! {
         biased;
         () = apply(&live, inbox) => {}
-        never = connection::accept(&live, plain, None) => match never {},
+        end = accept_plain => match end {
+            Ok::<Infallible, io::Error>(never) => match never {},
+            Err(error) => return Err(error),
+        },
         never = accept_secure => match never {},
     }
     live.stop();

@@ -381,6 +381,7 @@ impl LlHlsSink {
             }
             // Answers everyone who waits and joins the thread.
             let kept = running.presentation.close();
+            running.listening.close();
             let on_restart = self.settings().on_restart();
             *self.kept() = kept.filter(|_| on_restart == OnRestart::Continue);
         }

@@ -53,7 +53,7 @@ impl Listening {
             )),
             None => None,
         };
-        let bind = |port| bind(&settings.host, port).map_err(ListenError::Bind);
+        let bind = |port| bind(settings.host(), port).map_err(ListenError::Bind);
         let plain = bind(settings.port)?;
         let secure = match tls {
             Some((port, tls)) => Some((bind(port)?, Arc::new(tls))),
@@ -62,12 +62,21 @@ impl Listening {
         Ok(Self {
             port: port(&plain, settings.port),
             tls_port: secure.as_ref().map(|(listener, _)| port(listener, 0)),
-            listeners: Listeners { plain, secure },
+            listeners: Listeners {
+                plain,
+                engine: settings.engine(),
+                secure,
+            },
         })
     }
 
     pub(super) fn listeners(&self) -> &Listeners {
         &self.listeners
+    }
+
+    /// Nobody can connect any more.
+    pub(super) fn close(self) {
+        self.listeners.close();
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -130,8 +139,8 @@ fn names(settings: &Settings) -> Vec<String> {
             names.push(format!("{name}.local"));
         }
     }
-    if !settings::is_any_address(&settings.host) {
-        let host = settings.host.trim_matches(['[', ']']);
+    if !settings::is_any_address(settings.host()) {
+        let host = settings.host().trim_matches(['[', ']']);
         names.push(host.to_owned());
     }
     let public = settings.public_url.as_deref().and_then(host_of);
@@ -157,7 +166,7 @@ fn host_of(url: &str) -> Option<&str> {
 }
 
 fn local_uri(scheme: &str, settings: &Settings, port: u16) -> String {
-    let host = match settings.host.as_str() {
+    let host = match settings.host() {
         // Every address of this host: the one that is always there.
         settings::DEFAULT_HOST | "" => "127.0.0.1".to_owned(),
         "::" | "[::]" => "[::1]".to_owned(),

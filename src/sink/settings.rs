@@ -7,9 +7,12 @@ use std::time::Duration;
 use gst::{glib, prelude::*};
 
 use crate::delivery::{access::AccessToken, carry::CarriedNames, cors::Cors, hosts::AllowedHosts};
-use crate::{time::Nanos, watch::Manner};
+use crate::{http::Engine, time::Nanos, watch::Manner};
 
 pub(super) const DEFAULT_HOST: &str = "0.0.0.0";
+/// Where tiny_http listens by default.
+#[cfg(feature = "tiny-http")]
+const LOOPBACK: &str = "127.0.0.1";
 const DEFAULT_PORT: u16 = 8080;
 const DEFAULT_PLAYLIST_NAME: &str = "live.m3u8";
 const DEFAULT_SEGMENT_DURATION: u32 = 1000;
@@ -24,6 +27,20 @@ const LISTED_TARGET_DURATIONS: u32 = 3;
 /// Milliseconds.
 const DEFAULT_POLL_INTERVAL: u32 = 100;
 const DEFAULT_CORS_ORIGIN: &str = "*";
+
+/// What carries plain HTTP.
+#[cfg(feature = "tiny-http")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstLlHlsSinkHttpEngine")]
+pub(super) enum HttpEngine {
+    /// What the element is made for.
+    #[default]
+    #[enum_value(name = "Hyper: for any network", nick = "hyper")]
+    Hyper,
+    /// For networks that are trusted.
+    #[enum_value(name = "TinyHttp: for trusted networks only", nick = "tiny-http")]
+    TinyHttp,
+}
 
 /// Where players get media from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
@@ -76,7 +93,10 @@ pub(super) struct Settings {
     pub(super) location: Option<String>,
     /// Milliseconds.
     poll_interval: u32,
-    pub(super) host: String,
+    /// `None`: nobody said.
+    host: Option<String>,
+    #[cfg(feature = "tiny-http")]
+    http_engine: HttpEngine,
     pub(super) port: u16,
     /// 0: no HTTPS; -1: a free port.
     tls_port: i32,
@@ -115,7 +135,9 @@ impl Default for Settings {
             mode: Mode::BufferFlow,
             location: None,
             poll_interval: DEFAULT_POLL_INTERVAL,
-            host: DEFAULT_HOST.to_owned(),
+            host: None,
+            #[cfg(feature = "tiny-http")]
+            http_engine: HttpEngine::default(),
             port: DEFAULT_PORT,
             tls_port: 0,
             tls_certificate: None,
@@ -144,6 +166,25 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Where to listen. tiny_http is for this host alone unless somebody says otherwise.
+    pub(super) fn host(&self) -> &str {
+        match (&self.host, self.engine()) {
+            (Some(host), _) => host,
+            (None, Engine::Hyper) => DEFAULT_HOST,
+            #[cfg(feature = "tiny-http")]
+            (None, Engine::TinyHttp) => LOOPBACK,
+        }
+    }
+
+    /// What carries plain HTTP.
+    pub(super) fn engine(&self) -> Engine {
+        #[cfg(feature = "tiny-http")]
+        if self.http_engine == HttpEngine::TinyHttp {
+            return Engine::TinyHttp;
+        }
+        Engine::Hyper
+    }
+
     /// The port to ask for to serve HTTPS; 0 for a free one, `None` when it is off.
     pub(super) fn tls_listen_port(&self) -> Option<u16> {
         match self.tls_port {
@@ -229,6 +270,12 @@ impl Settings {
                 ));
             }
         }
+        if self.engine() != Engine::Hyper && self.tls_port != 0 {
+            return Some(
+                "http-engine=tiny-http has no HTTPS: set tls-port=0, or http-engine=hyper"
+                    .to_owned(),
+            );
+        }
         if self.tls_private_key.is_some() && self.tls_certificate.is_none() {
             return Some(
                 "tls-private-key is set without tls-certificate, the file with its certificate"
@@ -277,7 +324,9 @@ impl Settings {
             "mode" => self.mode.to_value(),
             "location" => self.location.to_value(),
             "poll-interval" => self.poll_interval.to_value(),
-            "host" => self.host.to_value(),
+            "host" => self.host.as_deref().unwrap_or(DEFAULT_HOST).to_value(),
+            #[cfg(feature = "tiny-http")]
+            "http-engine" => self.http_engine.to_value(),
             "port" => u32::from(self.port).to_value(),
             "tls-port" => self.tls_port.to_value(),
             "tls-certificate" => self.tls_certificate.to_value(),
@@ -313,7 +362,9 @@ impl Settings {
             "mode" => self.mode = value.get().expect(CHECKED),
             "location" => self.location = text().filter(|folder| !folder.is_empty()),
             "poll-interval" => self.poll_interval = number(),
-            "host" => self.host = text().unwrap_or_else(|| DEFAULT_HOST.to_owned()),
+            "host" => self.host = text(),
+            #[cfg(feature = "tiny-http")]
+            "http-engine" => self.http_engine = value.get().expect(CHECKED),
             "port" => self.port = u16::try_from(number()).expect(CHECKED),
             "tls-port" => self.tls_port = value.get().expect(CHECKED),
             "tls-certificate" => self.tls_certificate = text().filter(|path| !path.is_empty()),
@@ -362,6 +413,11 @@ pub(super) fn properties() -> Vec<glib::ParamSpec> {
             .nick("Host")
             .blurb("Address or name the HTTP server listens on; 0.0.0.0 and :: mean every address of this host; read when leaving NULL")
             .default_value(DEFAULT_HOST)
+            .build(),
+        #[cfg(feature = "tiny-http")]
+        glib::ParamSpecEnum::builder_with_default("http-engine", HttpEngine::default())
+            .nick("HTTP engine")
+            .blurb("What carries plain HTTP; tiny-http knows neither time-outs nor limits nor HTTPS, is for trusted networks only, and listens on 127.0.0.1 unless host is set; read when leaving NULL")
             .build(),
         glib::ParamSpecUInt::builder("port")
             .nick("Port")

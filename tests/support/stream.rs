@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use gst::prelude::*;
+use gst::{glib, prelude::*};
 
 use super::{
     Deadline, PATIENCE,
@@ -35,14 +35,24 @@ pub struct Stream {
     fed: FedByPad,
 }
 
+/// `LLHLS_HTTP_ENGINE=tiny-http` runs tests over tiny_http, if the feature is built in.
+fn engine_property() -> &'static str {
+    match std::env::var("LLHLS_HTTP_ENGINE").as_deref() {
+        Err(_) | Ok("" | "hyper") => "",
+        Ok("tiny-http") => "http-engine=tiny-http",
+        Ok(other) => panic!("LLHLS_HTTP_ENGINE={other} is no engine"),
+    }
+}
+
 type FedByPad = Arc<Mutex<Vec<(String, Arc<Mutex<Vec<Fed>>>)>>>;
 
 impl Stream {
     /// `upstream ! llhlssink properties`, on a free port, with a playlist that forgets nothing.
     pub fn new(upstream: &str, properties: &str) -> Self {
         init();
+        let engine = engine_property();
         let line = format!(
-            "{upstream} ! llhlssink name=sink port=0 playlist-length=10000 max-files=10000 {properties}"
+            "{upstream} ! llhlssink name=sink port=0 playlist-length=10000 max-files=10000 {engine} {properties}"
         );
         let pipeline = gst::parse::launch(&line)
             .unwrap_or_else(|error| panic!("{line}: {error}"))
@@ -55,8 +65,9 @@ impl Stream {
     /// Branches that end in `! sink.` or `! sink.<pad>`, on a free port, with playlists that forget nothing.
     pub fn of_branches(branches: &str, properties: &str) -> Self {
         init();
+        let engine = engine_property();
         let line = format!(
-            "llhlssink name=sink port=0 playlist-length=10000 max-files=10000 {properties} {branches}"
+            "llhlssink name=sink port=0 playlist-length=10000 max-files=10000 {engine} {properties} {branches}"
         );
         let pipeline = gst::parse::launch(&line)
             .unwrap_or_else(|error| panic!("{line}: {error}"))
@@ -136,7 +147,23 @@ impl Stream {
     }
 
     pub fn get_later(&self, path: &str) -> Pending {
-        Pending::get(self.port(), path)
+        let requests = || self.stats().get::<u64>("requests").unwrap();
+        let before = requests();
+        let pending = Pending::get(self.port(), path);
+        if self.is_over_tiny_http() {
+            // Connections that are opened close together it may never serve.
+            super::wait_until("the request to come", || requests() > before);
+        }
+        pending
+    }
+
+    /// Whether tiny_http carries HTTP here.
+    pub fn is_over_tiny_http(&self) -> bool {
+        self.sink.find_property("http-engine").is_some_and(|_| {
+            let engine = self.sink.property_value("http-engine");
+            let (_, engine) = glib::EnumValue::from_value(&engine).unwrap();
+            engine.nick() == "tiny-http"
+        })
     }
 
     /// The playlist; waits for the first.

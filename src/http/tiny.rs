@@ -1,0 +1,256 @@
+//! Plain HTTP by tiny_http: the same answers, with fewer defences, for networks that are trusted.
+//!
+//! Belongs here: requests from tiny_http's threads to the one that owns the origin, and answers back. Does not: which
+//! request gets which answer (`respond`).
+//!
+//! tiny_http reads with a thread for each connection and has no time-outs for it. A request that waits is a future like any
+//! other; writing blocks, so it is done by a few threads of ours.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use crossbeam_channel::{Receiver, Sender};
+use hyper::Version;
+use socket2::SockRef;
+use tiny_http::{Header, Response, StatusCode};
+use tokio::sync::{mpsc, oneshot};
+
+use super::limits::{self, Neighbourhood};
+use super::live::{Connected, Live, Waiting};
+use super::{respond, wire};
+use crate::delivery::{Answer, Head, Refusal};
+
+/// Threads that write answers. A slow reader holds one of them up, [`WRITE_TIMEOUT`] at a time.
+const WRITERS: usize = 8;
+
+/// How long a client may take nothing of what is written to it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bodies that tiny_http reads before it hands a request over, in bytes. It skips a longer one only when the request is
+/// dropped: as long as the client likes, with as much memory as the client says, or the process ends.
+const MAX_BODY_READ: usize = 1024;
+
+/// Answers requests for ever; fails when tiny_http accepts no connections any more.
+pub(super) async fn serve(live: &Rc<Live>, listener: TcpListener) -> io::Result<Infallible> {
+    listener.set_nonblocking(false)?;
+    let socket = SockRef::from(&listener);
+    // Accepted sockets have these from the one that listens.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
+    let server = tiny_http::Server::from_listener(listener, None).map_err(io::Error::other)?;
+    let server = Arc::new(server);
+    let (writings, to_write) = crossbeam_channel::unbounded();
+    for _ in 0..WRITERS {
+        let to_write = to_write.clone();
+        std::thread::Builder::new()
+            .name("llhls-write".to_owned())
+            .spawn(move || write_all(&to_write))?;
+    }
+    let (sender, mut requests) = mpsc::unbounded_channel();
+    let receiving = Receiving(Arc::clone(&server));
+    std::thread::Builder::new()
+        .name("llhls-receive".to_owned())
+        .spawn(move || receive(&server, &sender, &writings))?;
+    while let Some(received) = requests.recv().await {
+        let request = received?;
+        let client = request.client();
+        match live.admit(client) {
+            Ok(connected) => {
+                tokio::task::spawn_local(answer(Rc::clone(live), request, connected));
+            }
+            Err(limit) => drop(request.respond(respond::no_room(live, limit))),
+        }
+    }
+    drop(receiving);
+    Err(io::Error::other("tiny_http has ended"))
+}
+
+/// Ends the thread that receives when it is dropped.
+struct Receiving(Arc<tiny_http::Server>);
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        self.0.unblock();
+    }
+}
+
+/// Passes requests on until there are none any more.
+fn receive(
+    server: &tiny_http::Server,
+    requests: &mpsc::UnboundedSender<io::Result<Held>>,
+    writings: &Sender<Writing>,
+) {
+    loop {
+        // Fails when it is unblocked, and when accepting has failed, which is tiny_http's end.
+        let received = server.recv().map(|request| Held {
+            request: Some(request),
+            writings: writings.clone(),
+        });
+        let has_ended = received.is_err();
+        if requests.send(received).is_err() || has_ended {
+            return;
+        }
+    }
+}
+
+/// A request that came. Whatever becomes of it, it is answered by a writer: dropping one writes to its socket, which may
+/// block.
+struct Held {
+    /// `None` once it was handed over.
+    request: Option<tiny_http::Request>,
+    writings: Sender<Writing>,
+}
+
+impl Held {
+    fn client(&self) -> Neighbourhood {
+        let address = self
+            .request
+            .as_ref()
+            .and_then(|request| request.remote_addr());
+        Neighbourhood::of(address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.ip()))
+    }
+
+    /// Hands the answer to a writer; done when it is written.
+    fn respond(mut self, answer: Answer) -> oneshot::Receiver<()> {
+        let (done, written) = oneshot::channel();
+        self.hand_over(answer, Some(done));
+        written
+    }
+
+    fn hand_over(&mut self, answer: Answer, done: Option<oneshot::Sender<()>>) {
+        if let Some(request) = self.request.take() {
+            let writing = Writing {
+                request,
+                answer,
+                _done: done,
+            };
+            // The writers go when nobody can send any more.
+            let _ = self.writings.send(writing);
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.request.is_some() {
+            let refusal = Refusal::unavailable("the server is stopping", 1);
+            self.hand_over(Answer::refusal(&refusal), None);
+        }
+    }
+}
+
+/// Answers one request. `_connected` counts it as long as it is under way: tiny_http shows no connections.
+async fn answer(live: Rc<Live>, held: Held, _connected: Connected) {
+    live.stats().clients.requests += 1;
+    let translated = held
+        .request
+        .as_ref()
+        .map_or_else(|| Err(Refusal::bad_request("no request")), translate);
+    let answer = match &translated {
+        Ok(request) => {
+            let head = wire::head(request);
+            match limits::check(request) {
+                Ok(()) => respond::answer(&live, &head, &Waiting::default()).await,
+                Err(refusal) => {
+                    live.count_over(limits::limit_of(&refusal));
+                    respond::refuse_and_close(&live, &head, &refusal)
+                }
+            }
+        }
+        Err(refusal) => respond::refuse_and_close(&live, &Head::default(), refusal),
+    };
+    // Fails when the writer gave up on it.
+    let _ = held.respond(answer).await;
+}
+
+/// The request as everything behind this knows requests.
+fn translate(request: &tiny_http::Request) -> Result<hyper::Request<()>, Refusal> {
+    let version = match request.http_version() {
+        tiny_http::HTTPVersion(1, 0) => Version::HTTP_10,
+        _ => Version::HTTP_11,
+    };
+    let mut translated = hyper::Request::builder()
+        .method(request.method().as_str())
+        .uri(request.url())
+        .version(version);
+    for header in request.headers() {
+        translated = translated.header(header.field.as_str().as_str(), header.value.as_str());
+    }
+    translated
+        .body(())
+        .map_err(|_| Refusal::bad_request("the head of the request makes no sense"))
+}
+
+/// An answer on its way to a client.
+struct Writing {
+    request: tiny_http::Request,
+    answer: Answer,
+    /// Tells by being dropped that it was written, or will not be.
+    _done: Option<oneshot::Sender<()>>,
+}
+
+/// Writes answers until nobody can send any more. It is never joined: who reads slowly would hold up a state change.
+fn write_all(writings: &Receiver<Writing>) {
+    for writing in writings {
+        // What goes wrong is the client's affair, but for a panic, after which the next one is served all the same.
+        let _ = catch_unwind(AssertUnwindSafe(|| write(writing)));
+    }
+}
+
+fn write(writing: Writing) {
+    let Writing {
+        request,
+        answer,
+        _done,
+    } = writing;
+    let length = answer.header("content-length");
+    let length = length.and_then(|length| length.parse().ok());
+    let headers = answer
+        .headers
+        .iter()
+        .filter_map(|(name, value)| Header::from_bytes(*name, value.as_bytes()).ok())
+        .collect();
+    let body = Chunks(answer.body.chunks.into());
+    let response = Response::new(
+        StatusCode(answer.status),
+        headers,
+        body,
+        length.or(Some(0)),
+        None,
+    )
+    // Players want to know how much comes.
+    .with_chunked_threshold(usize::MAX);
+    if request
+        .body_length()
+        .is_some_and(|length| length > MAX_BODY_READ)
+    {
+        // Dropped, the rest of the request would be waited for. So connection and thread are given up.
+        std::mem::forget(request.upgrade("none", response));
+    } else {
+        let _ = request.respond(response);
+    }
+}
+
+/// The bytes of an answer, one piece after the other.
+struct Chunks(VecDeque<Bytes>);
+
+impl Read for Chunks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(first) = self.0.front_mut() {
+            if first.has_remaining() {
+                let count = first.remaining().min(buffer.len());
+                first.copy_to_slice(&mut buffer[..count]);
+                return Ok(count);
+            }
+            self.0.pop_front();
+        }
+        Ok(0)
+    }
+}
