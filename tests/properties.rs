@@ -5,7 +5,7 @@ mod support;
 use gst::{glib, prelude::*};
 
 /// Name, default as text, and whether it can be written.
-const PROPERTIES: [(&str, &str, bool); 30] = [
+const PROPERTIES: [(&str, &str, bool); 33] = [
     ("host", "0.0.0.0", true),
     ("port", "8080", true),
     ("tls-port", "0", true),
@@ -29,6 +29,9 @@ const PROPERTIES: [(&str, &str, bool); 30] = [
     ("cors-origin", "*", true),
     ("allowed-hosts", "", true),
     ("carry-query", "", true),
+    ("mode", "buffer-flow", true),
+    ("location", "", true),
+    ("poll-interval", "100", true),
     ("max-connections", "0", true),
     ("max-connections-per-address", "0", true),
     ("max-parked", "0", true),
@@ -77,7 +80,10 @@ fn every_property_has_its_default_and_says_when_it_is_read() {
         let blurb = property.blurb().expect("a blurb");
         if is_writable {
             let value = sink.property_value(name);
-            let text: Option<String> = value.transform::<String>().unwrap().get().unwrap();
+            let text: Option<String> = match glib::EnumValue::from_value(&value) {
+                Some((_, chosen)) => Some(chosen.nick().to_owned()),
+                None => value.transform::<String>().unwrap().get().unwrap(),
+            };
             let text = text.unwrap_or_default();
             let text = text.trim_end_matches('0').trim_end_matches('.');
             let default_text = default.trim_end_matches('0').trim_end_matches('.');
