@@ -98,7 +98,8 @@ impl Client {
     }
 }
 
-fn read_answer(connection: &mut impl BufRead, is_head: bool) -> std::io::Result<Answer> {
+/// The next answer on a connection.
+pub fn read_answer(connection: &mut impl BufRead, is_head: bool) -> std::io::Result<Answer> {
     let mut line = || -> std::io::Result<String> {
         let mut line = String::new();
         if connection.read_line(&mut line)? == 0 {

@@ -17,6 +17,7 @@ pub mod cache;
 pub mod check;
 pub mod folder;
 pub mod footage;
+pub mod frames;
 pub mod http;
 pub mod media;
 pub mod pair;

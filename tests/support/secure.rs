@@ -37,6 +37,14 @@ pub async fn shake_hands(
     versions: &[&'static SupportedProtocolVersion],
     protocols: &[&str],
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    shake_hands_with(port, trusting_anybody(versions, protocols), "localhost").await
+}
+
+/// What a client needs to know that takes any certificate.
+pub fn trusting_anybody(
+    versions: &[&'static SupportedProtocolVersion],
+    protocols: &[&str],
+) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)
@@ -48,7 +56,7 @@ pub async fn shake_hands(
         .iter()
         .map(|name| name.as_bytes().to_vec())
         .collect();
-    shake_hands_with(port, config, "localhost").await
+    config
 }
 
 /// TLS with a server that has to be `name` by the certificate that is trusted.

@@ -1,0 +1,216 @@
+//! Many at once: floods of short connections, and crowds that stay and do nothing useful.
+
+use std::{
+    collections::VecDeque,
+    io::{ErrorKind, Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+    thread,
+    time::Duration,
+};
+
+use socket2::{Domain, Socket, Type};
+
+use crate::{
+    siege::{Siege, at_rate, attack_time},
+    support::{Deadline, PATIENCE, http::Client, wait_until},
+};
+
+/// Longer than any time-out of the server, on a busy machine.
+const TIMED_OUT: Duration = Duration::from_secs(90);
+
+/// Connections that are left are left this much later, as many as that.
+const STAYING: usize = 50;
+
+pub(crate) fn flood(siege: &mut Siege) {
+    siege.face("1,000 connects a second", |siege| {
+        let mut nth = 0;
+        let count = at_rate(1000, || {
+            let mut client = connect(siege.port);
+            nth += 1;
+            if nth % 2 == 0 {
+                let _ = client.write_all(b"GET /live.m3u8 HTTP/1.1\r\nHost: a\r\n\r\n");
+            }
+        });
+        siege.check_service("while connections pour in");
+        per_second(count)
+    });
+    siege.face("500 abandons a second while parked", |siege| {
+        let before = siege.stats()["clients"]["abandoned"].as_u64().unwrap();
+        let count = abandon(siege, |siege| siege.parking_path(), 0);
+        wait_until("the parked to be gone", || {
+            let clients = &siege.stats()["clients"];
+            // The viewer who is there may be parked.
+            clients["parked"].as_u64().unwrap() <= 1
+        });
+        let abandoned = siege.stats()["clients"]["abandoned"].as_u64().unwrap() - before;
+        assert!(abandoned > 0, "nobody was parked");
+        format!("{}, {abandoned} of them parked", per_second(count))
+    });
+    siege.face("500 abandons a second in the hint", |siege| {
+        let hint = |siege: &Siege| format!("/{}", siege.playlist().hint.unwrap());
+        per_second(abandon(siege, hint, 0))
+    });
+    siege.face("500 abandons a second in a body", |siege| {
+        let segment = |siege: &Siege| {
+            let playlist = siege.playlist();
+            format!("/{}", playlist.segments.last().unwrap().uri)
+        };
+        per_second(abandon(siege, segment, 100))
+    });
+}
+
+fn per_second(count: u32) -> String {
+    format!(
+        "{} a second",
+        u64::from(count) / attack_time().as_secs().max(1)
+    )
+}
+
+/// Asks for a path that is made anew now and then, reads so many bytes of the answer, and leaves.
+fn abandon(siege: &Siege, path: impl Fn(&Siege) -> String, bytes: usize) -> u32 {
+    let mut staying = VecDeque::new();
+    let mut request = String::new();
+    let mut nth = 0_u32;
+    at_rate(500, || {
+        if nth.is_multiple_of(100) {
+            request = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", path(siege));
+        }
+        nth += 1;
+        let mut client = connect(siege.port);
+        let _ = client.write_all(request.as_bytes());
+        let _ = client.read_exact(&mut vec![0; bytes]);
+        staying.push_back(client);
+        if staying.len() > STAYING {
+            staying.pop_front();
+        }
+    })
+}
+
+fn connect(port: u16) -> TcpStream {
+    let connection = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    connection.set_write_timeout(Some(PATIENCE)).unwrap();
+    connection
+}
+
+pub(crate) fn linger(siege: &mut Siege) {
+    let attack = "500 slowloris, 500 idle, 100 readers at 1 KB/s, 20 who read nothing, 12 half-sent POSTs, all at once";
+    siege.face(attack, |siege| {
+        let before = siege.stats()["limits"].clone();
+        let mut crowd = Vec::new();
+        for _ in 0..500 {
+            crowd.push(Lingerer::new(siege.port, b"", Habit::Silent));
+            let head = b"GET /live.m3u8 HTTP/1.1\r\nHost: a\r\n";
+            crowd.push(Lingerer::new(siege.port, head, Habit::Trickles));
+        }
+        let segment = siege.playlist().segments.last().unwrap().uri.clone();
+        let request = format!("GET /{segment} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let requests = request.repeat(100);
+        for _ in 0..100 {
+            crowd.push(Lingerer::new(siege.port, requests.as_bytes(), Habit::Sips));
+        }
+        // They cannot see that they are cut off: what they never read comes before the end of the connection.
+        let readers_of_nothing: Vec<Lingerer> = (0..20)
+            .map(|_| Lingerer::new(siege.port, requests.as_bytes(), Habit::Silent))
+            .collect();
+        for _ in 0..12 {
+            let half = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nhalf of it";
+            crowd.push(Lingerer::new(siege.port, half, Habit::Reads));
+        }
+        let during = siege.check_service("while the crowd is there");
+        let deadline = Deadline::after(TIMED_OUT);
+        let mut turn = 0_u32;
+        while !crowd.is_empty() {
+            crowd.retain_mut(|lingerer| lingerer.is_served_on(turn));
+            turn += 1;
+            let left = crowd.len();
+            assert!(!deadline.is_over(), "{left} are still there: {}", siege.stats());
+            thread::sleep(Lingerer::TURN);
+        }
+        wait_until("the readers of nothing to be cut off", || {
+            // The viewer who was there, and who asks.
+            siege.stats()["clients"]["connections"] == 2
+        });
+        drop(readers_of_nothing);
+        let after = siege.stats()["limits"].clone();
+        let over = |limit: &str| after[limit].as_u64().unwrap() - before[limit].as_u64().unwrap();
+        assert!(over("request_time") >= 1000, "{after}");
+        assert!(over("progress") >= 120, "{after}");
+        assert!(over("body") >= 12, "{after}");
+        format!(
+            "a viewer in {:.1} ms beside them; {} cut off for silence, {} for reading too slowly, {} POSTs refused",
+            during.as_secs_f64() * 1e3,
+            over("request_time"),
+            over("progress"),
+            over("body")
+        )
+    });
+}
+
+/// A client that stays as long as it may.
+struct Lingerer {
+    connection: TcpStream,
+    habit: Habit,
+}
+
+#[derive(Clone, Copy)]
+enum Habit {
+    /// Neither reads nor writes.
+    Silent,
+    /// Sends a header line a second.
+    Trickles,
+    /// Reads a kilobyte a second.
+    Sips,
+    /// Reads what there is.
+    Reads,
+}
+
+impl Lingerer {
+    const TURN: Duration = Duration::from_millis(100);
+
+    fn new(port: u16, first: &[u8], habit: Habit) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        // Or the kernel takes it all in place of the reader.
+        socket.set_recv_buffer_size(4096).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        socket.connect(&address.into()).unwrap();
+        let mut connection = TcpStream::from(socket);
+        connection.set_nonblocking(true).unwrap();
+        // The server may stop reading before all of it is sent.
+        let _ = connection.write_all(first);
+        Self { connection, habit }
+    }
+
+    /// Does what it does; false once the server has closed.
+    fn is_served_on(&mut self, turn: u32) -> bool {
+        let is_second = turn.is_multiple_of(10);
+        let result = match self.habit {
+            Habit::Trickles if is_second => self.connection.write(b"X: y\r\n"),
+            Habit::Sips if is_second => self.connection.read(&mut [0; 1024]),
+            Habit::Reads => self.connection.read(&mut [0; 4096]),
+            _ => self.connection.peek(&mut [0; 1]),
+        };
+        // Bytes that nobody reads hide the end of the connection behind them; a reset does not wait its turn.
+        let is_reset = self.connection.take_error().unwrap().is_some();
+        match result {
+            Ok(0) => false,
+            Ok(_) => !is_reset,
+            Err(error) => !is_reset && error.kind() == ErrorKind::WouldBlock,
+        }
+    }
+}
+
+pub(crate) fn exhaust_descriptors(siege: &mut Siege) {
+    siege.face("400 connections where there are 160 descriptors", |siege| {
+        let crowd: Vec<TcpStream> = (0..400).map(|_| connect(siege.port)).collect();
+        wait_until("the warning", || siege.state().contains("cannot accept"));
+        siege.viewer_goes_on();
+        for connection in &crowd {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+        drop(crowd);
+        let answer = Client::new(siege.port).get("/stats.json");
+        assert_eq!(answer.status, 200);
+        "a warning on the bus; who was there watches on; served again once they left".to_owned()
+    });
+}
