@@ -8,6 +8,7 @@ DEVICE ?=
 AUDIO ?=
 TLS_PORT ?=
 ONLY ?=
+FUZZ_SECONDS ?= 60
 
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
@@ -26,7 +27,7 @@ export LLHLS_CLIPS := $(or $(LLHLS_CLIPS),$(target)/clips)
 .DEFAULT_GOAL := build
 # The players measure stalls: nothing may run beside them, whatever -j says.
 .NOTPARALLEL:
-.PHONY: build web demo test run-tests test-cargo test-engine test-meson test-players players bench lint install clean help
+.PHONY: build web demo test run-tests test-cargo test-engine test-meson test-players players bench fuzz lint install clean help
 
 build: web ## the plugin, with its player page, and the program llhls-streamer (the default)
 	$(CARGO) build --release --locked --lib --example streamer
@@ -87,6 +88,14 @@ players: ## the players CI does not try: Shaka, Chromium's native HLS, VLC, mpv;
 bench: ## the figures the README quotes; ONLY="viewers cache" for some sections
 	./setup.sh --bench
 	$(CARGO) bench --locked --bench road -- $(ONLY)
+
+# -s none: there is no unsafe code for a sanitizer to watch.
+fuzz: ## look for input that breaks the request core, FUZZ_SECONDS=60 a target; needs nightly Rust and cargo-fuzz
+	@$(CARGO) +nightly fuzz --version >/dev/null 2>&1 || { \
+		echo "fuzz: needs nightly Rust and cargo-fuzz: rustup toolchain install nightly && cargo install cargo-fuzz" >&2; exit 1; }
+	for target in requests queries muxed; do \
+		$(CARGO) +nightly fuzz run -s none $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=8192 || exit 1; \
+	done
 
 lint: ## format, clippy, rustdoc, licences
 	$(CARGO) fmt --check
