@@ -107,3 +107,39 @@ fn the_connection_cap_is_a_property() {
             .is_ok_and(|answer| answer.status == 200)
     });
 }
+
+#[test]
+fn the_caps_of_an_address_and_of_the_parked_are_properties() {
+    let stream = Stream::new(
+        "videotestsrc ! x264enc ! h264parse",
+        "max-connections-per-address=3 max-parked=1",
+    );
+    stream.pipeline.set_state(gst::State::Ready).unwrap();
+    // There is no playlist in READY: it is waited for.
+    let waiting = stream.get_later("/live.m3u8");
+    let mut client = stream.client();
+    support::wait_until("a parked request", || {
+        client.get("/stats.json").json()["clients"]["parked"] == 1
+    });
+    let answer = stream.client().get("/live.m3u8");
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    support::wait_until("the refused one to be gone", || {
+        client.get("/stats.json").json()["clients"]["connections"] == 2
+    });
+    let mut third = stream.client();
+    assert_eq!(third.get("/stats.json").status, 200);
+    let mut one_too_many = TcpStream::connect(("127.0.0.1", stream.port())).unwrap();
+    one_too_many.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = Vec::new();
+    one_too_many.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    assert!(answer.contains("retry-after"), "{answer}");
+    let limits: gst::Structure = stream.stats().get("limits").unwrap();
+    assert_eq!(limits.get::<u64>("parked"), Ok(1));
+    assert_eq!(limits.get::<u64>("connections-per-address"), Ok(1));
+    drop(third);
+    stream.stop();
+    assert_eq!(waiting.wait().status, 503);
+}
