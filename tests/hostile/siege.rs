@@ -45,8 +45,9 @@ const FRESH_VIEWER: Duration = Duration::from_millis(100);
 /// How often somebody has to be woken for that: the server and the viewer, for each of two requests.
 const WAKES: u32 = 4;
 
-/// Over what there was before the attacks. The C library keeps freed memory: this is what it may keep, not what may leak.
-const MEMORY_MARGIN_KIB: u64 = 24 * 1024;
+/// Over what there was before the attacks. The C library keeps what was freed, most after a thousand connections at once: four
+/// such attacks in a row left 22, 27, 28 and 28 MiB, so it is kept, not leaked.
+const MEMORY_MARGIN_KIB: u64 = 40 * 1024;
 
 /// GLib and GStreamer start a thread of their pools now and then.
 const THREAD_MARGIN: usize = 3;
