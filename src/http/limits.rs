@@ -331,6 +331,8 @@ impl SteadyStream {
         loop {
             ready!(backlog.deadline.as_mut().poll(cx));
             if backlog.taken < MIN_PROGRESS_BYTES {
+                // A reset when it is closed: else the kernel would go on handing out what it holds, for hours.
+                let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
                 return Poll::Ready(Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     "the client takes its bytes too slowly",
@@ -394,54 +396,64 @@ mod tests {
     use std::future::poll_fn;
     use tokio::net::TcpListener;
 
-    /// Writes 64 MB, more than kernels queue, to a client that takes `bytes_per_read` at a time, or nothing at all.
-    fn write_to_client(bytes_per_read: Option<usize>) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let client = TcpStream::connect(listener.local_addr().unwrap());
-            let (client, accepted) = tokio::join!(client, listener.accept());
-            let (client, accepted) = (client.unwrap(), accepted.unwrap().0);
-            let write = async {
-                let mut stream = SteadyStream::new(accepted, Duration::from_millis(50));
-                let chunk = vec![0; 1 << 20];
-                let mut left = 64 * chunk.len();
-                while left > 0 {
-                    let wanted = &chunk[..chunk.len().min(left)];
-                    left -= poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, wanted)).await?;
-                }
-                poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx)).await
-            };
-            let read = async {
-                let Some(size) = bytes_per_read else {
-                    return std::future::pending().await;
-                };
-                let mut buffer = vec![0; size];
-                loop {
-                    client.readable().await.unwrap();
-                    let _ = client.try_read(&mut buffer);
-                    tokio::task::yield_now().await;
-                }
-            };
-            tokio::select! {
-                written = write => written,
-                () = read => unreachable!("reads for ever"),
+    fn block_on<T>(work: impl Future<Output = T>) -> T {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().build().unwrap().block_on(work)
+    }
+
+    /// A client and the server's side of its connection.
+    async fn connect() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(client, listener.accept());
+        (client.unwrap(), accepted.unwrap().0)
+    }
+
+    /// Writes 64 MB, more than kernels queue.
+    async fn write(accepted: TcpStream) -> io::Result<()> {
+        let mut stream = SteadyStream::new(accepted, Duration::from_millis(50));
+        let chunk = vec![0; 1 << 20];
+        let mut left = 64 * chunk.len();
+        while left > 0 {
+            let wanted = &chunk[..chunk.len().min(left)];
+            left -= poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, wanted)).await?;
+        }
+        poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx)).await
+    }
+
+    /// Reads so many bytes at a time until the connection ends in whatever way.
+    async fn read(client: &TcpStream, bytes: usize) -> io::Result<()> {
+        let mut buffer = vec![0; bytes];
+        loop {
+            client.readable().await.unwrap();
+            match client.try_read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                _ => tokio::task::yield_now().await,
             }
-        })
+        }
     }
 
     #[test]
     fn a_client_that_takes_nothing_is_given_up() {
-        let error = write_to_client(None).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        block_on(async {
+            let (client, accepted) = connect().await;
+            let error = write(accepted).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            // And with it what the kernel still holds for it, which could take it hours.
+            let end = read(&client, 1 << 20).await;
+            assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        });
     }
 
     #[test]
     fn a_client_that_takes_its_time_is_served() {
-        write_to_client(Some(256 * 1024)).unwrap();
+        block_on(async {
+            let (client, accepted) = connect().await;
+            let (written, end) = tokio::join!(write(accepted), read(&client, 256 * 1024));
+            written.unwrap();
+            end.unwrap();
+        });
     }
 
     #[test]
