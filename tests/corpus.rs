@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test says no")]
 
-#[allow(unreachable_pub, reason = "a crate of its own to the fuzzers")]
-#[path = "../fuzz/src/lib.rs"]
+// Where the targets look for them.
+use gstllhlssink::{cmaf, delivery, origin, time};
+
+#[allow(unreachable_pub, reason = "a module of another crate to the fuzzers")]
+#[path = "../fuzz/src/targets.rs"]
 mod targets;
 
-use std::{fs, path::Path};
+use std::{fs, panic::catch_unwind, path::Path};
 
 fn feed(target: &str, function: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
@@ -14,7 +17,7 @@ fn feed(target: &str, function: fn(&[u8])) {
     for entry in fs::read_dir(folder.join(target)).unwrap() {
         let path = entry.unwrap().path();
         let data = fs::read(&path).unwrap();
-        let outcome = std::panic::catch_unwind(|| function(&data));
+        let outcome = catch_unwind(|| function(&data));
         assert!(outcome.is_ok(), "{}", path.display());
         count += 1;
     }

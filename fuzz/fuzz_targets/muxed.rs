@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| llhlssink_fuzz::muxed(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| llhlssink_fuzz::targets::muxed(data));

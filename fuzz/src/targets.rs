@@ -1,0 +1,292 @@
+//! What is fuzzed, one function a target: bytes somebody else chose go into the pure middle of the plugin, and what comes
+//! out keeps its promises.
+//!
+//! `make fuzz` feeds these with whatever libFuzzer thinks of; `tests/corpus.rs` of the plugin feeds them with what is kept in
+//! `corpus/`, on stable Rust and with every other test. So `crate` is either this one or that test.
+
+use std::sync::LazyLock;
+
+use crate::{
+    cmaf::{
+        access_unit::{Coding, is_sync, length_size},
+        boxes::top_boxes,
+        init::init,
+        moof::part,
+        segmenter::{Cut, Sample},
+    },
+    delivery::{
+        Content, Decision, Request, Routes, decide,
+        directives::{Directives, parse_query},
+        multivariant,
+        playlist::{self, PlaylistStyle},
+    },
+    origin::{
+        Origin,
+        media::{
+            Constants, InitSection, NewPart, Publication, RenditionId, RenditionKind,
+            RenditionSettings, RunId,
+        },
+        rendition::Renditions,
+        window::WindowSettings,
+    },
+    time::{MediaTime, Nanos, RunningTime, Timescale, UnixTime},
+};
+use bytes::Bytes;
+
+/// A request: `<state> <milliseconds waited> <method> <target>`, as a text that people can read and write. The state is
+/// `new` (no playlist yet), `one` (video alone), `two` (video and audio) or `over` (as `two`, ended).
+pub fn request(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    let mut words = text.splitn(4, ' ');
+    let (Some(state), Some(waited), Some(method), Some(target)) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return;
+    };
+    let Some(site) = SITES.iter().find(|site| site.name == state) else {
+        return;
+    };
+    let Some(waited) = waited
+        .parse()
+        .ok()
+        .filter(|millis| (0..100_000).contains(millis))
+        .map(Nanos::from_millis)
+    else {
+        return;
+    };
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    let request = match Request::parse(method, path, query, &site.routes) {
+        Ok(request) => request,
+        Err(refusal) => return check_refusal(refusal.status, &refusal.reason),
+    };
+    let decision = decide(&request, &site.origin, waited);
+    assert_eq!(
+        decision,
+        decide(&request, &site.origin, waited),
+        "the same request has the same answer"
+    );
+    match decision {
+        Decision::Wait { at_most } => {
+            assert!(at_most > waited, "waits for a moment that has passed");
+            let later = decide(&request, &site.origin, at_most);
+            assert!(
+                !matches!(later, Decision::Wait { .. }),
+                "waits past its deadline"
+            );
+        }
+        Decision::Refuse(refusal) => check_refusal(refusal.status, &refusal.reason),
+        Decision::Reply(reply) => check_content(site, &reply.content),
+    }
+}
+
+fn check_refusal(status: u16, reason: &str) {
+    assert!((400..600).contains(&status), "{status}");
+    assert!(!reason.is_empty() && reason.len() < 200, "{reason}");
+    // It becomes one line of text, and must not bring anything of the client's into it.
+    assert!(
+        reason.chars().all(|letter| matches!(letter, ' '..='~')),
+        "{reason}"
+    );
+}
+
+fn check_content(site: &Site, content: &Content) {
+    let text = match content {
+        Content::Playlist(id) => {
+            let style = PlaylistStyle {
+                base: None,
+                part_hold_back: 3.0,
+                comes_by_segment: false,
+            };
+            let whole = playlist::render(&site.origin, *id, &site.routes, &style);
+            let delta = playlist::render_delta(&site.origin, *id, &site.routes, &style);
+            assert!(delta.is_none_or(|delta| delta.len() < whole.as_ref().map_or(0, Bytes::len)));
+            whole
+        }
+        Content::Multivariant => multivariant::render(&site.origin, &site.routes),
+        Content::Media(chunks) => {
+            assert!(chunks.iter().any(|chunk| !chunk.is_empty()), "empty media");
+            return;
+        }
+        _ => return,
+    };
+    let text = text.expect("what is answered with is there");
+    assert!(text.starts_with(b"#EXTM3U\n"));
+}
+
+/// The query of a playlist request.
+pub fn query(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    let parsed = match parse_query(text) {
+        Ok(parsed) => parsed,
+        Err(refusal) => return check_refusal(refusal.status, &refusal.reason),
+    };
+    let mut spelled = match parsed.directives {
+        Directives::None => String::new(),
+        Directives::Segment(msn) => format!("_HLS_msn={}", msn.0),
+        Directives::Part(msn, part) => format!("_HLS_part={}&_HLS_msn={}", part.0, msn.0),
+    };
+    if parsed.skips {
+        spelled.push_str("&_HLS_skip=YES");
+    }
+    let again = parse_query(&spelled).expect("what was understood can be said again");
+    assert_eq!(
+        (again.directives, again.skips),
+        (parsed.directives, parsed.skips)
+    );
+    // Rule DD-15: what is somebody else's changes nothing.
+    let among_others = format!("a=b&{text}&token=c");
+    assert_eq!(parse_query(&among_others).ok(), Some(parsed));
+}
+
+/// Bytes as a muxer writes them, after one byte that says how many samples the part has; also as codec data and access
+/// units, which come from upstream as they are.
+pub fn muxed(data: &[u8]) {
+    let Some((&count, bytes)) = data.split_first() else {
+        return;
+    };
+    if let Ok(found) = top_boxes(bytes) {
+        let ends = found.iter().map(|found| found.whole.end);
+        assert!(ends.max().unwrap_or(0) <= bytes.len());
+    }
+    if let Ok(init) = init(bytes) {
+        let kinds: Vec<[u8; 4]> = kinds(&init.bytes);
+        assert_eq!(kinds, [*b"ftyp", *b"moov"]);
+    }
+    if let Ok(part) = part(bytes, &cut(count), u64::from(count)) {
+        assert_eq!(kinds(&part), [*b"moof", *b"mdat"]);
+        let most = bytes.len() + 1024 + 64 * usize::from(count);
+        assert!(part.len() <= most, "{} of {}", part.len(), bytes.len());
+    }
+    for coding in [Coding::H264, Coding::H265] {
+        let size = length_size(coding, bytes).unwrap_or(usize::from(count));
+        is_sync(coding, size, bytes);
+    }
+}
+
+fn kinds(boxes: &[u8]) -> Vec<[u8; 4]> {
+    top_boxes(boxes)
+        .expect("what is written can be read")
+        .iter()
+        .map(|found| found.kind.into())
+        .collect()
+}
+
+fn cut(count: u8) -> Cut {
+    let timescale = Timescale::new(90_000).expect("not zero");
+    let samples = (0..count).map(|nth| Sample {
+        duration: 3000,
+        composition_offset: 0,
+        is_sync: nth == 0,
+    });
+    Cut {
+        decode: 0,
+        duration: MediaTime {
+            ticks: 3000 * i64::from(count),
+            timescale,
+        },
+        samples: samples.collect(),
+        captured: RunningTime(0),
+        date: RunningTime(0),
+        zero: RunningTime(0),
+        is_discontinuity: false,
+    }
+}
+
+/// An origin as it may be when a request comes.
+struct Site {
+    name: &'static str,
+    origin: Origin,
+    routes: Routes,
+}
+
+static SITES: LazyLock<[Site; 4]> = LazyLock::new(|| {
+    let video = || RenditionSettings::new(RenditionKind::Video, "video");
+    let audio = || RenditionSettings::new(RenditionKind::Audio, "audio");
+    let mut over = Site::new("over", vec![video(), audio()], 12);
+    over.publish(Publication::EndOfStream);
+    [
+        Site::new("new", vec![video()], 0),
+        Site::new("one", vec![video()], 12),
+        Site::new("two", vec![video(), audio()], 12),
+        over,
+    ]
+});
+
+impl Site {
+    /// Segments of five parts of 200 ms, and two parts of the next: the window has begun to move.
+    fn new(name: &'static str, renditions: Vec<RenditionSettings>, segments: u64) -> Self {
+        let count = renditions.len();
+        let renditions = Renditions::new(renditions).expect("two names");
+        let run = RunId::new("run").expect("a plain name");
+        let window = WindowSettings {
+            playlist_length: 10,
+            max_files: 10,
+        };
+        let mut site = Self {
+            name,
+            routes: Routes::new("live.m3u8".to_owned(), run.clone(), &renditions),
+            origin: Origin::new(run, &renditions, window),
+        };
+        for id in (0..count).map(RenditionId) {
+            site.publish(Publication::Init(id, init_section(id)));
+        }
+        for segment in 0..segments {
+            for id in (0..count).map(RenditionId) {
+                for _ in 0..5 {
+                    site.publish(Publication::Part(id, new_part()));
+                }
+                let constants = (segment == 0).then_some(CONSTANTS);
+                site.publish(Publication::SegmentEnd(id, constants));
+            }
+        }
+        for id in (0..count).map(RenditionId) {
+            site.publish(Publication::Part(id, new_part()));
+            site.publish(Publication::Part(id, new_part()));
+        }
+        site
+    }
+
+    fn publish(&mut self, publication: Publication) {
+        self.origin.publish(publication, UnixTime(0));
+    }
+}
+
+const PART: MediaTime = MediaTime {
+    ticks: 18_000,
+    timescale: Timescale::new(90_000).expect("not zero"),
+};
+
+const CONSTANTS: Constants = Constants {
+    target_duration: 1,
+    part_target: PART,
+    first_segment_has_parts: true,
+};
+
+fn init_section(id: RenditionId) -> InitSection {
+    let is_video = id == RenditionId::MAIN;
+    InitSection {
+        bytes: Bytes::from_static(b"init"),
+        codec: if is_video { "avc1.64001f" } else { "mp4a.40.2" }.to_owned(),
+        resolution: is_video.then_some((1280, 720)),
+        frame_rate: is_video.then_some((30, 1)),
+        channels: (!is_video).then_some(2),
+    }
+}
+
+fn new_part() -> NewPart {
+    NewPart {
+        bytes: Bytes::from_static(b"part"),
+        duration: PART,
+        is_independent: true,
+        captured: UnixTime(0),
+        program_date_time: UnixTime(0),
+        is_discontinuity: false,
+    }
+}
