@@ -1,6 +1,7 @@
 //! Finds the top-level boxes in what the muxer wrote.
 //!
-//! Belongs here: box headers and nothing inside a box. Used by `init` and `moof`, which read the insides.
+//! Belongs here: box headers, and the one count inside a box that must not be believed. Used by those who read the insides
+//! (`init`, `moof`, `fragment`).
 
 use std::{fmt, ops::Range};
 
@@ -91,9 +92,71 @@ pub fn top_boxes(bytes: &[u8]) -> Result<Vec<TopBox>, BoxError> {
     Ok(boxes)
 }
 
+/// Refuses a `moov` or `moof` with a count that its reader would take at its word: mp4-atom 0.17 makes an entry of `sgpd` for
+/// each that is claimed, of no bytes too, and so gigabytes of a hundred bytes.
+pub(super) fn check_counts(bytes: &[u8]) -> Result<(), BoxError> {
+    const CONTAINERS: [&[u8; 4]; 7] = [
+        b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf",
+    ];
+    // No recursion: boxes may lie in each other as deep as there are bytes.
+    let mut unread = vec![bytes];
+    while let Some(mut rest) = unread.pop() {
+        // What is no box ends the reader too.
+        while !rest.is_empty()
+            && let Ok(header) = Header::decode(&mut rest)
+        {
+            let size = header.size.unwrap_or(rest.len()).min(rest.len());
+            let (body, after) = rest.split_at(size);
+            rest = after;
+            let kind: [u8; 4] = header.kind.into();
+            if CONTAINERS.contains(&&kind) {
+                unread.push(body);
+            } else if &kind == b"sgpd" && claims_too_many_groups(body) {
+                return Err(BoxError::TooLarge("entry count of sgpd"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether `sgpd` claims more entries than it has bytes (ISO/IEC 14496-12 8.9.3).
+fn claims_too_many_groups(body: &[u8]) -> bool {
+    // Version and flags, grouping type, then what the version has, then the count.
+    let at = match body.first() {
+        Some(0) => 8,
+        Some(1) => 12,
+        _ => 16,
+    };
+    body.get(at..)
+        .and_then(|rest| rest.first_chunk())
+        .is_some_and(|count| u32::from_be_bytes(*count) as usize > body.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_that_are_not_there_are_not_made() {
+        let sgpd = |count: u32| {
+            let mut body = vec![0, 0, 0, 0];
+            body.extend_from_slice(b"abcd");
+            body.extend_from_slice(&count.to_be_bytes());
+            box_of(b"sgpd", &body)
+        };
+        let moof = |count| box_of(b"moof", &box_of(b"traf", &sgpd(count)));
+        assert_eq!(check_counts(&moof(3)), Ok(()));
+        assert_eq!(
+            check_counts(&moof(0x7e7_2ca8)),
+            Err(BoxError::TooLarge("entry count of sgpd"))
+        );
+        // Deeper than any stack.
+        let deep: Vec<u8> = (1..100_000_u32)
+            .rev()
+            .flat_map(|depth| [(8 * depth).to_be_bytes(), *b"moov"].concat())
+            .collect();
+        assert_eq!(check_counts(&deep), Ok(()));
+    }
 
     fn box_of(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
         let mut bytes = (u32::try_from(body.len()).unwrap() + 8)

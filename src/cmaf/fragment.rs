@@ -9,7 +9,7 @@ use bytes::Bytes;
 use mp4_atom::{Codec, Decode, DecodeAtom, FourCC, Moof, Moov, Tfhd, Traf, Trex, TrunEntry};
 
 use super::{
-    boxes::{BoxError, TopBox, top_boxes},
+    boxes::{BoxError, TopBox, check_counts, top_boxes},
     codec::Description,
     init, moof,
     segmenter::Sample,
@@ -186,6 +186,7 @@ impl<'a> FragmentedFile<'a> {
             return Ok(None);
         };
         let whole = &self.bytes[found.whole.clone()];
+        check_counts(whole)?;
         let moov = Moov::decode(&mut &*whole).map_err(|error| BoxError::Unreadable {
             name: "moov",
             reason: error.to_string(),
@@ -240,6 +241,7 @@ impl<'a> FragmentedFile<'a> {
                 reason: error.to_string(),
             };
             let mut rest = &self.bytes[found.whole.clone()];
+            check_counts(rest)?;
             let header = mp4_atom::Header::decode(&mut rest).map_err(unreadable)?;
             let moof = Moof::decode_atom(&header, &mut rest).map_err(unreadable)?;
             // Without a base of its own a track fragment goes on where the one before it ended (8.8.7.1).

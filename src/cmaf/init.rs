@@ -6,7 +6,7 @@ use bytes::Bytes;
 use mp4_atom::{Codec, Decode, Encode, FourCC, Ftyp, Moov};
 
 use super::{
-    boxes::{BoxError, top_boxes},
+    boxes::{BoxError, check_counts, top_boxes},
     codec::{self, Description},
 };
 
@@ -31,6 +31,7 @@ pub fn init(muxed: &[u8]) -> Result<Init, BoxError> {
         .find(|found| found.kind == FourCC::new(b"mdat"))
         .map_or(&[][..], |found| &muxed[found.body.clone()]);
     let moov_bytes = correct_av1c(muxed[moov_box.whole.clone()].to_vec(), media);
+    check_counts(&moov_bytes)?;
     let moov = Moov::decode(&mut moov_bytes.as_slice()).map_err(|error| BoxError::Unreadable {
         name: "moov",
         reason: error.to_string(),

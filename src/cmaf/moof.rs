@@ -13,7 +13,7 @@ use mp4_atom::{
 };
 
 use super::{
-    boxes::{BoxError, top_boxes},
+    boxes::{BoxError, check_counts, top_boxes},
     segmenter::{Cut, Sample},
 };
 
@@ -58,18 +58,26 @@ impl Chunks {
             reason: error.to_string(),
         };
         let mut bytes = &muxed[whole.clone()];
+        check_counts(bytes)?;
         let header = Header::decode(&mut bytes).map_err(unreadable)?;
         let moof = Moof::decode_atom(&header, &mut bytes).map_err(unreadable)?;
         for traf in &moof.traf {
             self.track_id = traf.tfhd.track_id;
             for run in &traf.trun {
-                self.read_run(&traf.tfhd, run, whole.start)?;
+                self.read_run(&traf.tfhd, run, whole.start, muxed.len())?;
             }
         }
         Ok(())
     }
 
-    fn read_run(&mut self, tfhd: &Tfhd, run: &Trun, moof_start: usize) -> Result<(), BoxError> {
+    /// `most`: the samples there can be. A run without fields of its own has as many as it claims.
+    fn read_run(
+        &mut self,
+        tfhd: &Tfhd,
+        run: &Trun,
+        moof_start: usize,
+        most: usize,
+    ) -> Result<(), BoxError> {
         let base = match tfhd.base_data_offset {
             Some(offset) => usize::try_from(offset).map_err(|_| BoxError::OutsideMediaData)?,
             None => moof_start,
@@ -86,6 +94,9 @@ impl Chunks {
                 .size
                 .or(tfhd.default_sample_size)
                 .ok_or(BoxError::Missing("sample size in trun or tfhd"))?;
+            if self.sizes.len() == most {
+                return Err(BoxError::TooLarge("sample count of trun"));
+            }
             self.sizes.push(size);
             end = usize::try_from(size)
                 .ok()
