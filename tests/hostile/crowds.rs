@@ -124,6 +124,10 @@ pub(crate) fn linger(siege: &mut Siege) {
         while !crowd.is_empty() {
             crowd.retain_mut(|lingerer| lingerer.is_served_on(turn));
             turn += 1;
+            // Whoever does not read cannot see that it was let go: the end comes after what is unread.
+            if turn.is_multiple_of(20) && siege.stats()["clients"]["connections"] == 2 {
+                break;
+            }
             let left = crowd.len();
             assert!(!deadline.is_over(), "{left} are still there: {}", siege.stats());
             thread::sleep(Lingerer::TURN);
