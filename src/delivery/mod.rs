@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod answer;
+pub mod archive;
 pub mod carry;
 pub mod cors;
 pub mod decision;

@@ -286,7 +286,7 @@ fn seconds(units: i64) -> f64 {
 }
 
 /// EXTINF by hand: the tag writer leaves out the comma that 4.4.4.1 asks for.
-fn extinf(duration: MediaTime) -> String {
+pub(super) fn extinf(duration: MediaTime) -> String {
     let units = duration.to_units_nearest(UNITS_PER_SECOND).max(0);
     let per_second = i64::from(UNITS_PER_SECOND);
     let mut text = String::new();
@@ -296,7 +296,7 @@ fn extinf(duration: MediaTime) -> String {
 }
 
 /// UTC with milliseconds (rule PL-32), to nearest.
-fn date_time(time: UnixTime) -> DateTime {
+pub(super) fn date_time(time: UnixTime) -> DateTime {
     const MILLIS_PER_DAY: i64 = 86_400_000;
     let millis = time.0.saturating_add(500_000).div_euclid(1_000_000);
     let (year, month, day) = civil_date(millis.div_euclid(MILLIS_PER_DAY));

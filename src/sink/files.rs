@@ -2,12 +2,74 @@
 //!
 //! Belongs here: starting what watches files, passing on what it tells. Does not: files themselves (`watch/`).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gst::subclass::prelude::*;
 
-use super::{CAT, imp::LlHlsSink, settings::Settings};
-use crate::watch::{Intake, IntakeSettings, Manner, News};
+use super::{CAT, imp::LlHlsSink, presentation::Presentation, settings::Settings};
+use crate::{
+    origin::media::{Msn, Publication, RenditionId, RenditionSettings},
+    watch::{Intake, IntakeSettings, Keep, Manner, News, Output, OutputSettings, WriterSettings},
+};
+
+/// Where what a run cuts goes: to the presentation, to files, or to one and by way of the other.
+#[derive(Debug)]
+pub(super) struct Outlet {
+    presentation: Arc<Presentation>,
+    output: Option<Arc<Output>>,
+    /// Players see segments when their files are finished.
+    waits_for_files: bool,
+    numbering: Arc<Numbering>,
+}
+
+/// A presentation that begins where files of an earlier life end takes their numbers up.
+#[derive(Debug, Default)]
+struct Numbering {
+    first: u64,
+    /// Renditions whose first part was published.
+    begun: Mutex<Vec<RenditionId>>,
+}
+
+impl Numbering {
+    fn apply(&self, publication: Publication) -> Publication {
+        if self.first == 0 {
+            return publication;
+        }
+        match publication {
+            Publication::Start(id, Msn(number)) => Publication::Start(id, Msn(self.first + number)),
+            Publication::Part(id, mut part) => {
+                let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+                if !begun.contains(&id) {
+                    begun.push(id);
+                    part.is_discontinuity = true;
+                }
+                Publication::Part(id, part)
+            }
+            publication => publication,
+        }
+    }
+}
+
+impl Outlet {
+    /// Hands a publication on and returns: never waits for a file.
+    pub(super) fn publish(&self, publication: Publication) {
+        match &self.output {
+            None => self.presentation.publish(publication),
+            Some(output) if self.waits_for_files => output.take(publication),
+            Some(output) => {
+                // The live road first.
+                self.presentation
+                    .publish(self.numbering.apply(publication.clone()));
+                output.take(publication);
+            }
+        }
+    }
+
+    /// Files of the run, if there are any.
+    pub(super) fn output(&self) -> Option<&Output> {
+        self.output.as_deref()
+    }
+}
 
 impl LlHlsSink {
     /// Takes media from files another program writes.
@@ -37,6 +99,97 @@ impl LlHlsSink {
                 ("location {location} cannot be watched: {error}")
             );
             gst::StateChangeError
+        })
+    }
+
+    /// Where a run with these settings publishes to. Files are begun if they are wanted.
+    pub(super) fn open_outlet(
+        &self,
+        settings: &Settings,
+        presentation: &Arc<Presentation>,
+        renditions: Vec<RenditionSettings>,
+    ) -> Result<Outlet, gst::StateChangeError> {
+        let Some(location) = &settings.location else {
+            return Ok(Outlet {
+                presentation: Arc::clone(presentation),
+                output: None,
+                waits_for_files: false,
+                numbering: Arc::default(),
+            });
+        };
+        let manner = settings.manner();
+        let going_on = presentation.stats().edge.map(|edge| Msn(edge.msn.0 + 1));
+        let config = OutputSettings {
+            location: location.into(),
+            manner,
+            poll_interval: settings.poll_interval(),
+            writer: WriterSettings {
+                playlist_name: settings.playlist_name.clone(),
+                renditions: renditions.clone(),
+                keep: match manner {
+                    Some(_) => Keep::Newest(settings.max_files.max(1) as usize),
+                    None => Keep::All,
+                },
+            },
+            first: going_on,
+        };
+        let numbering = Arc::new(Mutex::new(None::<Arc<Numbering>>));
+        let sink = self.obj().downgrade();
+        let tell = {
+            let presentation = Arc::clone(presentation);
+            let numbering = Arc::clone(&numbering);
+            Box::new(move |news| match news {
+                News::Publication(publication, completed) => {
+                    let numbering = numbering
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .clone();
+                    let publication = match numbering {
+                        Some(numbering) => numbering.apply(publication),
+                        None => publication,
+                    };
+                    presentation.publish_completed(publication, completed);
+                }
+                News::Warning(text) => {
+                    if let Some(sink) = sink.upgrade() {
+                        gst::element_imp_warning!(
+                            sink.imp(),
+                            gst::ResourceError::Write,
+                            ("{text}")
+                        );
+                    }
+                }
+                News::Renditions(_) => {}
+            })
+        };
+        let output = Output::start(config, tell).map_err(|error| {
+            gst::element_imp_error!(
+                self,
+                gst::ResourceError::OpenWrite,
+                ("location {location} cannot be written to: {error}")
+            );
+            gst::StateChangeError
+        })?;
+        let first = if going_on.is_none() {
+            output.first().0
+        } else {
+            0
+        };
+        let begun = Arc::new(Numbering {
+            first,
+            begun: Mutex::default(),
+        });
+        *numbering.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&begun));
+        if first > 0 {
+            for place in 0..renditions.len() {
+                presentation.publish(Publication::Start(RenditionId(place), Msn(first)));
+            }
+        }
+        Ok(Outlet {
+            presentation: Arc::clone(presentation),
+            output: Some(Arc::new(output)),
+            waits_for_files: manner.is_some(),
+            numbering: begun,
         })
     }
 

@@ -17,6 +17,7 @@ use super::{
     CAT,
     clock::DateSource,
     ensemble::Ensemble,
+    files::Outlet,
     listening::Listening,
     messages,
     pads::{self, LlHlsSinkPad},
@@ -29,7 +30,7 @@ use crate::{
     cmaf::conductor::{Conductor, TrackIndex},
     http::{Listeners, Server, ServerConfig},
     origin::media::{Publication, RenditionId, RenditionKind, RenditionSettings, RunId},
-    watch::Intake,
+    watch::{Intake, Output},
 };
 
 /// Implementation of [`super::LlHlsSink`].
@@ -56,6 +57,8 @@ pub(super) struct Running {
     is_over: bool,
     /// Takes media from files, when it comes from there.
     intake: Option<Intake>,
+    /// Where what the pads cut goes, while a run is under way.
+    pub(super) outlet: Option<Arc<Outlet>>,
     /// What the tracks of the run under way share.
     ensemble: Option<Arc<Ensemble>>,
     /// One a pad, with the pad's name.
@@ -158,6 +161,7 @@ impl LlHlsSink {
             is_used,
             is_over: false,
             intake: None,
+            outlet: None,
             ensemble: None,
             tracks: Vec::new(),
         });
@@ -250,12 +254,7 @@ impl LlHlsSink {
             gst::element_imp_error!(self, gst::LibraryError::Settings, ("{mistake}"));
             return Err(gst::StateChangeError);
         }
-        // Taken out first: it may be about to tell something.
-        let intake = self
-            .running()
-            .as_mut()
-            .and_then(|running| running.intake.take());
-        drop(intake);
+        self.end_files();
         let renditions = self.renditions();
         let listeners = match self.running().as_ref() {
             Some(running) if !running.fits(&settings, &renditions) => {
@@ -275,14 +274,6 @@ impl LlHlsSink {
             }
         }
         let pads = self.ordered_pads();
-        if settings.manner().is_some() && !pads.is_empty() {
-            gst::element_imp_error!(
-                self,
-                gst::LibraryError::Settings,
-                ("mode=inotify and mode=poll take media from files; link no pads")
-            );
-            return Err(gst::StateChangeError);
-        }
         let ensemble = Arc::new(Ensemble::new(
             Conductor::new(pads.len().max(1), TrackIndex(0)),
             pads.len(),
@@ -301,11 +292,20 @@ impl LlHlsSink {
         if let Some(seconds) = presentation.target_duration() {
             ensemble.change(|conductor| conductor.fix_target_duration(seconds));
         }
+        let outlet = if pads.is_empty() {
+            None
+        } else {
+            let renditions = pads.iter().map(LlHlsSinkPad::rendition).collect();
+            let outlet = self.open_outlet(&settings, &presentation, renditions)?;
+            Some(Arc::new(outlet))
+        };
+        if let Some(running) = self.running().as_mut() {
+            running.outlet.clone_from(&outlet);
+        }
         for (index, pad) in pads.iter().enumerate() {
-            let Some(track) = self.track(pad) else {
+            let (Some(track), Some(outlet)) = (self.track(pad), outlet.clone()) else {
                 continue;
             };
-            let presentation = Arc::clone(&presentation);
             track.set_sync(settings.sync);
             let orders = Orders {
                 track: TrackIndex(index),
@@ -318,7 +318,7 @@ impl LlHlsSink {
                 send_keyframe_requests: settings.send_keyframe_requests,
                 constants: presentation.constants(RenditionId(index)),
                 dated_until: presentation.dated_until(),
-                publish: Box::new(move |publication| presentation.publish(publication)),
+                publish: Box::new(move |publication| outlet.publish(publication)),
             };
             track.feeder.prepare(orders);
         }
@@ -354,14 +354,26 @@ impl LlHlsSink {
         drop(old);
     }
 
+    /// Stops reading and writing files: what waits is written and seen, for a few seconds at most.
+    fn end_files(&self) {
+        // Taken out first: they may be about to tell something.
+        let taken = self
+            .running()
+            .as_mut()
+            .map(|running| (running.intake.take(), running.outlet.take()));
+        let Some((intake, outlet)) = taken else {
+            return;
+        };
+        drop(intake);
+        if let Some(output) = outlet.as_deref().and_then(Outlet::output) {
+            output.finish();
+        }
+    }
+
     /// PAUSED to READY.
     fn end_run(&self) {
         let settings = self.settings().clone();
-        let intake = self
-            .running()
-            .as_mut()
-            .and_then(|running| running.intake.take());
-        drop(intake);
+        self.end_files();
         if let Some(running) = self.running().as_mut() {
             running.is_over = true;
             running.presentation.end_run(settings.on_restart());
@@ -370,6 +382,7 @@ impl LlHlsSink {
 
     /// READY to NULL, and the way back from a start that failed.
     fn stop(&self) {
+        self.end_files();
         let running = self.running().take();
         for pad in self.ordered_pads() {
             // Without a target the pad takes nothing; it cannot fail.
@@ -465,7 +478,15 @@ impl ObjectImpl for LlHlsSink {
                     .filter_map(|pad| Some((pad.name(), self.track(pad)?.feeder.counts())))
                     .collect();
                 let figures = presentation.map(|presentation| presentation.stats());
-                messages::stats(figures.as_ref(), &frames).to_value()
+                let outlet = self
+                    .running()
+                    .as_ref()
+                    .and_then(|running| running.outlet.clone());
+                let files = outlet
+                    .as_deref()
+                    .and_then(Outlet::output)
+                    .map(Output::counts);
+                messages::stats(figures.as_ref(), &frames, files).to_value()
             }
             name => self
                 .settings()
@@ -563,14 +584,15 @@ impl ElementImpl for LlHlsSink {
         self.pads().retain(|other| other != pad);
         let is_running = self.obj().current_state() > gst::State::Ready;
         let name = pad.name();
-        let (is_last, presentation) = match self.running().as_mut() {
+        let (is_last, outlet, presentation) = match self.running().as_mut() {
             Some(running) => {
                 running.tracks.retain(|(of, _)| *of != name);
                 let is_last = running.tracks.is_empty();
                 running.is_over |= is_running && is_last;
-                (is_last, Some(Arc::clone(&running.presentation)))
+                let outlet = running.outlet.clone();
+                (is_last, outlet, Some(Arc::clone(&running.presentation)))
             }
-            None => (false, None),
+            None => (false, None, None),
         };
         if let Some(track) = track {
             track.feeder.leave();
@@ -578,7 +600,10 @@ impl ElementImpl for LlHlsSink {
         }
         // Without its last track the stream is over: whoever waits gets the final playlist (rule PL-42).
         if let Some(presentation) = presentation.filter(|_| is_running && is_last) {
-            presentation.publish(Publication::EndOfStream);
+            match outlet {
+                Some(outlet) => outlet.publish(Publication::EndOfStream),
+                None => presentation.publish(Publication::EndOfStream),
+            }
         }
         let element = self.obj();
         element.child_removed(pad, &name);

@@ -14,6 +14,7 @@ use crate::{
     delivery::stats::{Delay, Stats, TrackStats},
     origin::event::Event,
     time::{Nanos, UnixTime},
+    watch::WriterCounts,
 };
 
 /// The structure of an element message for an event, if the application hears of it.
@@ -96,8 +97,14 @@ pub(super) fn structure(event: &Event, with_parts: bool) -> Option<gst::Structur
 pub(super) fn stats(
     server: Option<&Stats>,
     frames: &[(glib::GString, Arc<FrameCounts>)],
+    files: Option<&WriterCounts>,
 ) -> gst::Structure {
     let mut all = gst::Structure::new_empty("llhls-stats");
+    if let Some(files) = files {
+        all.set("files-written", files.segments.load(Ordering::Relaxed));
+        all.set("files-lost", files.lost.load(Ordering::Relaxed));
+        all.set("files-bytes", files.bytes.load(Ordering::Relaxed));
+    }
     for (pad, frames) in frames {
         let track = server.and_then(|server| server.tracks.iter().find(|track| track.name == *pad));
         all.set(pad.as_str(), track_stats(frames, track));

@@ -5,12 +5,17 @@
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
-    io::{self, Read},
+    io::{self, BufRead, BufReader, BufWriter, Read, Write},
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
-use crate::time::UnixTime;
+use crate::{
+    delivery::archive,
+    origin::media::{RenditionId, RenditionSettings},
+    origin::name::{MediaName, MediaNames},
+    time::UnixTime,
+};
 
 /// A segment larger than this is none; reading it would cost as much memory.
 const LARGEST_FILE: u64 = 256 * 1024 * 1024;
@@ -133,7 +138,7 @@ impl Folder {
         if !seen.is_file() {
             return Err(ReadError::Refused("it is no regular file"));
         }
-        let mut file = open_for_reading(&path)?;
+        let file = open_for_reading(&path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(ReadError::Refused("it is no regular file"));
@@ -142,8 +147,150 @@ impl Folder {
             return Err(ReadError::Refused("it is larger than any segment"));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-        file.by_ref().take(LARGEST_FILE).read_to_end(&mut bytes)?;
+        file.take(LARGEST_FILE).read_to_end(&mut bytes)?;
         Ok((Entry::new(name.to_owned(), &metadata), bytes))
+    }
+}
+
+/// What may be done to files of our own names.
+impl Folder {
+    /// Makes the folder again after it was removed.
+    pub(super) fn make_again(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.0)
+    }
+
+    /// Which of the files are called as ours are.
+    pub(super) fn own_files(
+        &self,
+        renditions: &[RenditionSettings],
+    ) -> Vec<(RenditionId, MediaName)> {
+        let names: Vec<MediaNames> = renditions
+            .iter()
+            .enumerate()
+            .map(|(place, rendition)| MediaNames::new(RenditionId(place), &rendition.name))
+            .collect();
+        let entries = self.entries().unwrap_or_default();
+        entries
+            .iter()
+            .flat_map(|entry| {
+                let read = |(place, names): (usize, &MediaNames)| {
+                    Some((RenditionId(place), names.read(&entry.name)?))
+                };
+                names.iter().enumerate().filter_map(read)
+            })
+            .collect()
+    }
+
+    /// An empty file of that name, whatever was there before. A link of that name is not followed.
+    pub(super) fn create(&self, name: &str) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        no_follow(&mut options);
+        let file = options.open(self.own_path(name)?)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        Ok(file)
+    }
+
+    /// Puts a file in the place of one of the same name, so that nobody ever sees half of it.
+    pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.replace_with(name, |file| file.write_all(bytes))
+    }
+
+    fn replace_with(
+        &self,
+        name: &str,
+        write: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let path = self.own_path(name)?;
+        let draft = self.0.join(format!(".{name}.tmp"));
+        // A draft of a run that was cut off, or a link somebody put there.
+        let _ = fs::remove_file(&draft);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        no_follow(&mut options);
+        let mut file = options.open(&draft)?;
+        let renamed = write(&mut file).and_then(|()| fs::rename(&draft, path));
+        if renamed.is_err() {
+            let _ = fs::remove_file(&draft);
+        }
+        renamed
+    }
+
+    /// Adds to the end of a file of ours.
+    pub(super) fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.append(true);
+        no_follow(&mut options);
+        let mut file = options.open(self.own_path(name)?)?;
+        let whole = file.metadata()?.len();
+        let written = file.write_all(bytes);
+        if written.is_err() {
+            // No half lines.
+            let _ = file.set_len(whole);
+        }
+        written
+    }
+
+    /// Removes a file of ours; one that is gone already is no less removed.
+    pub(super) fn remove(&self, name: &str) {
+        if let Ok(path) = self.own_path(name) {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// Begins the playlist of a recording with `head`, or goes on with what an earlier one left under this name.
+    pub(super) fn begin_recording(&self, name: &str, head: &str) -> io::Result<()> {
+        let earlier = match open_for_reading(&self.own_path(name)?) {
+            Ok(file) => Some(BufReader::new(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        self.replace_with(name, |file| {
+            let mut out = BufWriter::new(file);
+            let mut lines = 0;
+            for line in earlier.into_iter().flat_map(BufRead::lines) {
+                let line = line?;
+                lines += 1;
+                match line.as_str() {
+                    archive::END => {}
+                    archive::VOD => writeln!(out, "{}", archive::EVENT)?,
+                    line => writeln!(out, "{line}")?,
+                }
+            }
+            if lines == 0 {
+                out.write_all(head.as_bytes())?;
+            }
+            out.flush()
+        })
+    }
+
+    /// The recording is complete: its playlist says so.
+    pub(super) fn finish_recording(&self, name: &str) -> io::Result<()> {
+        let recorded = BufReader::new(open_for_reading(&self.own_path(name)?)?);
+        self.replace_with(name, |file| {
+            let mut out = BufWriter::new(file);
+            for line in recorded.lines() {
+                match line?.as_str() {
+                    archive::EVENT => writeln!(out, "{}", archive::VOD)?,
+                    line => writeln!(out, "{line}")?,
+                }
+            }
+            writeln!(out, "{}", archive::END)?;
+            out.flush()
+        })
+    }
+
+    fn own_path(&self, name: &str) -> io::Result<PathBuf> {
+        if is_plain(name) {
+            Ok(self.0.join(name))
+        } else {
+            Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{name:?} is no name for a file"),
+            ))
+        }
     }
 }
 

@@ -6,8 +6,13 @@
 
 mod folder;
 mod intake;
+mod ledger;
+mod output;
 mod timeline;
 mod watcher;
+mod writer;
 
 pub use intake::{Intake, IntakeSettings, News};
+pub use output::{Output, OutputSettings};
 pub use watcher::Manner;
+pub use writer::{Keep, WriterCounts, WriterSettings};

@@ -254,6 +254,12 @@ impl Stream {
         Some(message)
     }
 
+    /// Texts of the warnings so far, those still on the bus included.
+    pub fn warnings_after_drain(&mut self) -> Vec<String> {
+        self.drain_messages();
+        self.warnings()
+    }
+
     /// Texts of the warnings heard so far.
     pub fn warnings(&self) -> Vec<String> {
         self.messages
