@@ -20,10 +20,12 @@ fn log() -> Arc<Mutex<String>> {
     gst::log::add_log_function({
         let log = Arc::clone(&log);
         move |_, _, _, _, _, object, message| {
-            let mut log = log.lock().unwrap();
-            log.push_str(&object.map_or_else(String::new, ToString::to_string));
-            log.push_str(&message.get().unwrap_or_default());
-            log.push('\n');
+            // Describing an object may log again, on this thread: nothing is held meanwhile.
+            let object = object.map_or_else(String::new, ToString::to_string);
+            let message = message.get().unwrap_or_default();
+            log.lock()
+                .unwrap()
+                .push_str(&format!("{object} {message}\n"));
         }
     });
     log
