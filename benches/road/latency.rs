@@ -20,8 +20,18 @@ const P50_BAR: f64 = 3.0;
 const P99_BAR: f64 = 10.0;
 
 pub(crate) fn measure(footage: &Footage, table: &mut Table) -> Outcome<()> {
+    measure_with("", "", footage, table)
+}
+
+/// The same with other properties of the element; `label` goes before every row.
+pub(crate) fn measure_with(
+    label: &str,
+    properties: &str,
+    footage: &Footage,
+    table: &mut Table,
+) -> Outcome<()> {
     let running = Running::start(&format!(
-        "{} ! llhlssink name=sink host=127.0.0.1 port=0 send-keyframe-requests=false post-part-messages=true",
+        "{} ! llhlssink name=sink host=127.0.0.1 port=0 send-keyframe-requests=false post-part-messages=true {properties}",
         footage.live_source()
     ))?;
     let sink = running.0.by_name("sink").ok_or("llhlssink is there")?;
@@ -58,21 +68,24 @@ pub(crate) fn measure(footage: &Footage, table: &mut Table) -> Outcome<()> {
         let delays = Sorted::new(delays);
         let count = delays.len();
         table.bar(
-            format!("{what}, p50 of {count} parts"),
+            format!("{label}{what}, p50 of {count} parts"),
             delays.percentile_ms(50),
             P50_BAR,
             "ms",
         );
         table.bar(
-            format!("{what}, p99"),
+            format!("{label}{what}, p99"),
             delays.percentile_ms(99),
             P99_BAR,
             "ms",
         );
-        table.note(format!("{what}, max"), format!("{:.2} ms", delays.max_ms()));
+        table.note(
+            format!("{label}{what}, max"),
+            format!("{:.2} ms", delays.max_ms()),
+        );
         if asked_late > 0 {
             table.note(
-                format!("{what}, not counted: asked after the frame"),
+                format!("{label}{what}, not counted: asked after the frame"),
                 asked_late.to_string(),
             );
         }

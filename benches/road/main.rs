@@ -17,6 +17,7 @@ mod client;
 mod cpu;
 mod daemon;
 mod download;
+mod folder;
 mod footage;
 mod glass;
 mod latency;
@@ -36,8 +37,9 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// What can be measured by itself.
 type Section = (&'static str, fn(&Footage, &mut Table) -> Outcome<()>);
-const SECTIONS: [Section; 12] = [
+const SECTIONS: [Section; 13] = [
     ("latency", latency::measure),
+    ("folder", folder::measure),
     ("remux", cpu::compare_remux),
     ("live", cpu::compare_live),
     ("renditions", renditions::measure),

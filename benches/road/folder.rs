@@ -1,0 +1,109 @@
+//! How long after its file is finished a segment is in a client's hands, and what a recording costs the live road.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a writer with a pace is what is measured"
+)]
+
+use std::{fs, thread, time::Duration};
+
+use gst::prelude::*;
+
+use crate::{
+    Outcome,
+    footage::Footage,
+    latency,
+    process::{self, Running, now},
+    table::{Sorted, Table},
+};
+
+/// Pictures and sound of 0.4 s in two fragments, so two parts of video a file.
+const FILE: &[u8] = include_bytes!("../../tests/data/ffmpeg-two-tracks.mp4");
+const PARTS_A_FILE: i64 = 2;
+
+const FILES: usize = 60;
+/// Between two files.
+const PACE: Duration = Duration::from_millis(230);
+
+const POLL_INTERVAL: u32 = 50;
+/// Bars in milliseconds.
+const INOTIFY_BAR: f64 = 3.0;
+const POLL_BAR: f64 = POLL_INTERVAL as f64 + 5.0;
+
+pub(crate) fn measure(footage: &Footage, table: &mut Table) -> Outcome<()> {
+    measure_mode("inotify", INOTIFY_BAR, table)?;
+    measure_mode("poll", POLL_BAR, table)?;
+    let folder = tempfile::tempdir()?;
+    let recording = format!("location={}", folder.path().display());
+    latency::measure_with("recording: ", &recording, footage, table)
+}
+
+fn measure_mode(mode: &str, bar: f64, table: &mut Table) -> Outcome<()> {
+    let folder = tempfile::tempdir()?;
+    let sink = gst::ElementFactory::make("llhlssink")
+        .property("host", "127.0.0.1")
+        .property("port", 0_u32)
+        .property_from_str("mode", mode)
+        .property("location", folder.path().to_str())
+        .property("poll-interval", POLL_INTERVAL)
+        .property("segment-duration", 400_u32)
+        .build()?;
+    let pipeline = gst::Pipeline::new();
+    pipeline.add(&sink)?;
+    let running = Running(pipeline);
+    running.0.set_state(gst::State::Playing)?;
+
+    // When each file was finished: moved in under its name, which inotify reports as it does a close.
+    let mut finished = Vec::new();
+    let mut write = || -> Outcome<()> {
+        let draft = folder.path().join("draft.tmp");
+        let file = folder.path().join(format!("f_{:05}.m4s", finished.len()));
+        fs::write(&draft, FILE)?;
+        thread::sleep(PACE);
+        finished.push(now());
+        fs::rename(draft, file)?;
+        Ok(())
+    };
+    let edge = || {
+        let stats = sink.property::<gst::Structure>("stats");
+        stats.get::<u64>("edge-msn").ok()
+    };
+    for _ in 0..20 {
+        write()?;
+        if edge() >= Some(1) {
+            break;
+        }
+    }
+    let port = sink.property::<u32>("current-port").to_string();
+    let count = FILES.to_string();
+    let client = process::start(&["client-reload", &port, &count, "/live_video.m3u8"])?;
+    // Some more: the client opens its connection meanwhile.
+    for _ in 0..FILES + 10 {
+        write()?;
+    }
+    let answers = process::finish(client)?;
+    let mut delays = Vec::new();
+    for answer in answers {
+        let [part, asked, answered] = answer[..] else {
+            return Err("a client printed something else".into());
+        };
+        let file = usize::try_from(part / PARTS_A_FILE)?;
+        let closed = *finished.get(file).ok_or("a part of no file was served")?;
+        if asked < closed {
+            delays.push(answered - closed);
+        }
+    }
+    let delays = Sorted::new(delays);
+    let count = delays.len();
+    table.bar(
+        format!("{mode}: file finished -> blocked reload read, p50 of {count}"),
+        delays.percentile_ms(50),
+        bar,
+        "ms",
+    );
+    table.note(
+        format!("{mode}: the same, p99"),
+        format!("{:.2} ms", delays.percentile_ms(99)),
+    );
+    Ok(())
+}
