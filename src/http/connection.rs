@@ -98,17 +98,23 @@ fn is_of_one_client(error: &io::Error) -> bool {
 }
 
 async fn serve(live: Rc<Live>, stream: TcpStream, tls: Option<TlsAcceptor>, _connected: Connected) {
+    if let Some(tls) = tls {
+        // In a box: what TLS and HTTP/2 keep would otherwise be set aside for each plain connection as well, and
+        // thousands of those are parked at a time.
+        return Box::pin(serve_secured(&live, stream, &tls)).await;
+    }
     let waiting = Waiting::default();
-    let Some(tls) = tls else {
-        let stream = SteadyStream::new(stream, limits::PROGRESS_PERIOD);
-        return serve_http1(&live, stream, |request| answer(&live, &waiting, request)).await;
-    };
+    let stream = SteadyStream::new(stream, limits::PROGRESS_PERIOD);
+    serve_http1(&live, stream, |request| answer(&live, &waiting, request)).await;
+}
+
+async fn serve_secured(live: &Rc<Live>, stream: TcpStream, tls: &TlsAcceptor) {
     let mut stopping = live.stopping();
     let stream = tokio::select! {
-        secured = timeout(limits::HANDSHAKE_TIMEOUT, shake_hands(stream, &tls)) => match secured {
+        secured = timeout(limits::HANDSHAKE_TIMEOUT, shake_hands(stream, tls)) => match secured {
             Ok(Ok(Secured::Yes(stream))) => stream,
             Ok(Ok(Secured::No(stream))) => {
-                let answer = wire::unasked(&respond::not_secure(&live));
+                let answer = wire::unasked(&respond::not_secure(live));
                 let _ = timeout(TURN_AWAY_GRACE, say(&stream, &answer)).await;
                 return;
             }
@@ -119,14 +125,15 @@ async fn serve(live: Rc<Live>, stream: TcpStream, tls: Option<TlsAcceptor>, _con
         _ = stopping.wait_for(|is_stopping| *is_stopping) => return,
     };
     if speaks_http2(&stream) {
-        let waiting = Rc::new(waiting);
-        http2::serve(&live, stream, |request| {
-            let (live, waiting) = (Rc::clone(&live), Rc::clone(&waiting));
+        let waiting = Rc::new(Waiting::default());
+        http2::serve(live, stream, |request| {
+            let (live, waiting) = (Rc::clone(live), Rc::clone(&waiting));
             async move { answer(&live, &waiting, request).await }
         })
         .await;
     } else {
-        serve_http1(&live, stream, |request| answer(&live, &waiting, request)).await;
+        let waiting = Waiting::default();
+        serve_http1(live, stream, |request| answer(live, &waiting, request)).await;
     }
 }
 
