@@ -76,6 +76,8 @@ fn make_sink(switches: &Switches) -> Outcome<gst::Element> {
         .property_from_str("tls-port", &switches.tls_port().to_string())
         .property("tls-certificate", text(&switches.tls_cert)?)
         .property("tls-private-key", text(&switches.tls_key)?)
+        .property_from_str("mode", switches.mode.nick())
+        .property("location", text(&switches.location)?)
         .property("segment-duration", switches.segment_duration.0)
         .property("part-duration", switches.part_duration.0)
         .property("playlist-length", switches.playlist_length)

@@ -69,6 +69,14 @@ pub(crate) struct Switches {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["device", "test_src"])]
     pub(crate) clip: Option<PathBuf>,
 
+    /// How media gets to the web server
+    #[arg(long, value_name = "MODE", default_value = "buffer-flow")]
+    pub(crate) mode: Mode,
+
+    /// The folder of the files of --mode inotify and poll; with buffer-flow a recording is kept there
+    #[arg(long, value_name = "FOLDER", required_if_eq_any = [("mode", "inotify"), ("mode", "poll")])]
+    pub(crate) location: Option<PathBuf>,
+
     /// The certificate for HTTPS with HTTP/2, a PEM file; with --tls-port alone a self-signed one is made
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_cert: Option<PathBuf>,
@@ -137,6 +145,28 @@ pub(crate) enum Sound {
     Microphone,
     /// A soft test tone
     Tone,
+}
+
+/// How media gets from the encoder to the web server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// Straight away, in memory
+    BufferFlow,
+    /// By files, as the script did: a segment counts once inotify reports its file closed
+    Inotify,
+    /// By files, looked for again and again
+    Poll,
+}
+
+impl Mode {
+    /// As the sink spells it.
+    pub(crate) fn nick(self) -> &'static str {
+        match self {
+            Self::BufferFlow => "buffer-flow",
+            Self::Inotify => "inotify",
+            Self::Poll => "poll",
+        }
+    }
 }
 
 /// Size and rate of a picture.
@@ -369,6 +399,8 @@ mod tests {
             ("--audio guitar", "possible values"),
             ("--tls-port 70000", "-1..=65535"),
             ("--tls-key a.pem", "--tls-cert"),
+            ("--mode inotify", "--location"),
+            ("--mode files", "possible values"),
             ("--clip a.mp4 --test-src", "cannot be used with"),
             ("--volume 3", "unexpected argument '--volume'"),
         ] {
