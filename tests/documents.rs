@@ -157,6 +157,7 @@ fn check_methods(client: &mut Client, media: &str) {
 fn the_origin_that_may_read_is_a_property() {
     for (origin, expected) in [
         ("https://example.com", Some("https://example.com")),
+        ("https://other.example", None),
         ("\"\"", None),
     ] {
         let stream = Stream::new(
@@ -164,7 +165,8 @@ fn the_origin_that_may_read_is_a_property() {
             &format!("cors-origin={origin}"),
         );
         gst::prelude::ElementExt::set_state(&stream.pipeline, gst::State::Ready).unwrap();
-        let answer = stream.client().get("/stats.json");
+        let mut page = stream.client().with_header("Origin", "https://example.com");
+        let answer = page.get("/stats.json");
         assert_eq!(answer.header("access-control-allow-origin"), expected);
     }
 }

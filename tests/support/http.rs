@@ -41,6 +41,8 @@ impl Answer {
 pub struct Client {
     port: u16,
     connection: Option<BufReader<TcpStream>>,
+    /// Whole lines, sent with every request.
+    headers: String,
 }
 
 impl Client {
@@ -48,7 +50,14 @@ impl Client {
         Self {
             port,
             connection: None,
+            headers: String::new(),
         }
+    }
+
+    /// Sends this header with every request from now on.
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push_str(&format!("{name}: {value}\r\n"));
+        self
     }
 
     /// The answer to GET, whatever it is.
@@ -88,7 +97,8 @@ impl Client {
                 BufReader::new(stream)
             }
         };
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let headers = &self.headers;
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
         connection.get_mut().write_all(request.as_bytes())?;
         let answer = read_answer(&mut connection, method == "HEAD")?;
         if answer.header("connection") != Some("close") {
