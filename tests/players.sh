@@ -103,7 +103,7 @@ else
     attempt "hls.js climbs a ladder" on_stream "$root/web/test/levels.mjs" --ladder --audio aac
     attempt "hls.js plays Opus" on_stream "$root/web/test/hlsjs.mjs" --audio opus -- 10 --tracks audio,video
     attempt "hls.js plays a long window by delta updates, under an access token" on_stream "$root/web/test/hlsjs.mjs" \
-        --audio aac --token a-rehearsal --sink playlist-length=30 -- "$SECONDS_TO_PLAY" --tracks audio,video --deltas
+        --audio aac --token a-rehearsal --sink "playlist-length=30 max-files=60" -- "$SECONDS_TO_PLAY" --tracks audio,video --deltas
     attempt "hls.js plays sound alone" on_stream "$root/web/test/hlsjs.mjs" --audio aac --no-video -- 10 --tracks audio
 fi
 attempt "ffmpeg decodes picture and sound" node "$root/web/test/table.mjs" "$url" 10 --only ffmpeg,ffprobe --tracks audio,video

@@ -29,7 +29,7 @@ try {
     figures.hlsjs = await page.evaluate(() => window.Hls?.version ?? null);
     if (samples.length) judge(samples, media);
     // From the page, which reaches it wherever the token is.
-    figures.answers = await page.evaluate(async () => (await (await fetch('stats.json')).json()).answers);
+    figures.answers = await page.evaluate(async () => (await (await fetch(`stats.json${location.search}`)).json()).answers);
     if (deltas && !(figures.answers.deltas > 0)) failures.push('no playlist came as a delta update');
     if (deltas && !(figures.answers.gzipped > 0)) failures.push('no playlist came in gzip');
   });
