@@ -85,8 +85,9 @@ players: ## the players CI does not try: Shaka, Chromium's native HLS, VLC, mpv;
 	$(CARGO) build --release --locked --example streamer
 	tests/players.sh --table
 
-bench: ## the figures the README quotes; ONLY="viewers cache" for some sections
+bench: ## the figures the README quotes; ONLY="viewers cache" for some sections, ONLY=glass for what browsers show
 	./setup.sh --bench
+	$(MAKE) --no-print-directory web
 	$(CARGO) bench --locked --bench road -- $(ONLY)
 
 # -s none: there is no unsafe code for a sanitizer to watch.
