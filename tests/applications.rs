@@ -28,7 +28,7 @@ fn check(command: &mut Command) {
         program.wait_for_line("segment", |line| {
             let mut words = line.strip_prefix("segment ")?.split(' ');
             (words.next()? == rendition).then_some(())?;
-            assert!(words.next()?.ends_with("segment_00000.m4s"), "{line}");
+            assert!(words.next()?.ends_with("segment_00001.m4s"), "{line}");
             // The first one may be a frame or two off.
             let seconds: f64 = words.next()?.parse().unwrap();
             assert!((0.9..1.1).contains(&seconds), "{line}");

@@ -3,7 +3,7 @@
 mod support;
 
 use support::{
-    playlist::Playlist,
+    playlist::{FIRST_MSN, Playlist},
     stream::{FedStream, Frames},
 };
 
@@ -38,7 +38,7 @@ impl Live {
     }
 
     fn playlist_has(&self, parts: usize) -> bool {
-        self.playlist().next_part() == ((parts / 5) as u64, parts % 5)
+        self.playlist().next_part() == (FIRST_MSN + (parts / 5) as u64, parts % 5)
     }
 
     fn feed(&mut self, count: usize) {
@@ -74,7 +74,7 @@ impl Live {
 #[test]
 fn a_reload_wakes_with_its_part() {
     let mut live = Live::at(12);
-    let pending = live.get_later("_HLS_msn=2&_HLS_part=2");
+    let pending = live.get_later("_HLS_msn=3&_HLS_part=2");
     // The part closes with its sixth frame, not with the first of the next one.
     live.feed(5);
     live.fed.wait_for_frames(77);
@@ -82,7 +82,7 @@ fn a_reload_wakes_with_its_part() {
     live.feed(1);
     let answer = pending.wait();
     let playlist = Playlist::read(answer.text());
-    assert_eq!(playlist.next_part(), (2, 3));
+    assert_eq!(playlist.next_part(), (3, 3));
 }
 
 /// DD-03, DD-04.
@@ -91,13 +91,16 @@ fn what_is_listed_is_answered_at_once_and_what_is_older_too() {
     let live = Live::at(12);
     let now = live.playlist().text;
     for query in [
-        "_HLS_msn=2&_HLS_part=1",
-        "_HLS_msn=2&_HLS_part=0",
+        "_HLS_msn=3&_HLS_part=1",
+        "_HLS_msn=3&_HLS_part=0",
+        "_HLS_msn=2",
+        "_HLS_msn=2&_HLS_part=4",
+        "_HLS_msn=1&_HLS_part=99",
         "_HLS_msn=1",
-        "_HLS_msn=1&_HLS_part=4",
-        "_HLS_msn=0&_HLS_part=99",
+        // What no segment has.
+        "_HLS_msn=0&_HLS_part=0",
         "_HLS_msn=0",
-        "_HLS_part=1&_HLS_msn=2&_HLS_skip=YES&clientId=7",
+        "_HLS_part=1&_HLS_msn=3&_HLS_skip=YES&clientId=7",
     ] {
         let body = live
             .fed
@@ -112,36 +115,36 @@ fn what_is_listed_is_answered_at_once_and_what_is_older_too() {
 #[test]
 fn a_number_alone_waits_for_the_whole_segment() {
     let mut live = Live::at(12);
-    let pending = live.get_later("_HLS_msn=2");
+    let pending = live.get_later("_HLS_msn=3");
     live.feed(6);
     support::wait_until("another part", || live.playlist_has(13));
     pending.assert_waiting();
     live.feed(13);
     let playlist = Playlist::read(pending.wait().text());
-    assert_eq!(playlist.segments.last().unwrap().msn, 2);
+    assert_eq!(playlist.segments.last().unwrap().msn, 3);
 }
 
 /// DD-06: hls.js asks for the part after the last it knows.
 #[test]
 fn a_part_past_the_end_of_a_segment_is_the_first_of_the_next() {
     let mut live = Live::at(15);
-    let pending = live.get_later("_HLS_msn=2&_HLS_part=5");
+    let pending = live.get_later("_HLS_msn=3&_HLS_part=5");
     live.feed(4);
     live.fed.wait_for_frames(95);
     pending.assert_waiting();
     live.feed(1);
     let playlist = Playlist::read(pending.wait().text());
-    assert_eq!(playlist.next_part(), (3, 1));
+    assert_eq!(playlist.next_part(), (4, 1));
     // Asked while the segment was open: the same.
-    let pending = live.get_later("_HLS_msn=3&_HLS_part=5");
+    let pending = live.get_later("_HLS_msn=4&_HLS_part=5");
     live.feed(6 * 4);
     support::wait_until("the last part of the segment", || {
-        live.playlist().next_part() == (3, 5)
+        live.playlist().next_part() == (4, 5)
     });
     pending.assert_waiting();
     live.feed(6);
     let playlist = Playlist::read(pending.wait().text());
-    assert_eq!(playlist.next_part(), (4, 1));
+    assert_eq!(playlist.next_part(), (5, 1));
 }
 
 /// DD-07, DD-08, DD-09, DD-10.
@@ -149,16 +152,16 @@ fn a_part_past_the_end_of_a_segment_is_the_first_of_the_next() {
 fn what_is_too_far_or_makes_no_sense_is_refused_at_once() {
     let live = Live::at(12);
     for query in [
-        "_HLS_msn=4",
-        "_HLS_msn=4&_HLS_part=0",
-        "_HLS_msn=2&_HLS_part=17",
+        "_HLS_msn=5",
+        "_HLS_msn=5&_HLS_part=0",
+        "_HLS_msn=3&_HLS_part=17",
         "_HLS_msn=18446744073709551615",
         "_HLS_part=1",
         "_HLS_msn=",
         "_HLS_msn=-1",
         "_HLS_msn=1e3",
         "_HLS_msn=18446744073709551616",
-        "_HLS_msn=2&_HLS_part=x",
+        "_HLS_msn=3&_HLS_part=x",
     ] {
         assert_eq!(live.status(query), 400, "{query}");
     }
@@ -178,7 +181,7 @@ fn wait_and_version_wait_for_a_newer_playlist() {
     let pending = live.get_later(&format!("wait=60000&version={version}"));
     live.feed(6);
     let playlist = Playlist::read(pending.wait().text());
-    assert_eq!(playlist.next_part(), (2, 3));
+    assert_eq!(playlist.next_part(), (3, 3));
     // The deadline brings the playlist as it is.
     let now = live.playlist().text;
     let body = live
@@ -234,7 +237,7 @@ fn forty_waiters_leave_room_for_others_and_get_the_same() {
         .map(|_| {
             live.fed
                 .stream
-                .get_later("/live.m3u8?_HLS_msn=2&_HLS_part=2")
+                .get_later("/live.m3u8?_HLS_msn=3&_HLS_part=2")
         })
         .collect();
     live.wait_for_parked(40);
@@ -258,7 +261,7 @@ fn a_client_that_goes_away_is_forgotten() {
     let port = live.fed.stream.port();
     let mut connection = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     connection
-        .write_all(b"GET /live.m3u8?_HLS_msn=2&_HLS_part=2 HTTP/1.1\r\nHost: a\r\n\r\n")
+        .write_all(b"GET /live.m3u8?_HLS_msn=3&_HLS_part=2 HTTP/1.1\r\nHost: a\r\n\r\n")
         .unwrap();
     live.wait_for_parked(1);
     drop(connection);

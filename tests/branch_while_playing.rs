@@ -122,7 +122,7 @@ fn it_comes_and_goes_while_the_rest_plays_on() {
             playlist.segments.len() >= 2
         });
         // It begins with the next key frame, at this moment and not at the pipeline's start.
-        assert_eq!(playlist.segments[0].msn, 0);
+        assert_eq!(playlist.segments[0].msn, 1);
         assert!(playlist.segments[0].date >= before);
         assert!(
             playlist

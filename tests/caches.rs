@@ -91,9 +91,9 @@ fn what_waits_passes_over_http2_and_shares_one_request() {
         let hint = Playlist::read(entry.text()).hint.unwrap();
         let before = requests();
         let waiting = [
-            "/live.m3u8?_HLS_msn=2&_HLS_part=1",
-            "/live.m3u8?_HLS_part=1&_HLS_msn=2",
-            "/live.m3u8?clientId=7&_HLS_msn=2&session=x&_HLS_part=1&_=1",
+            "/live.m3u8?_HLS_msn=3&_HLS_part=1",
+            "/live.m3u8?_HLS_part=1&_HLS_msn=3",
+            "/live.m3u8?clientId=7&_HLS_msn=3&session=x&_HLS_part=1&_=1",
             &format!("/{hint}"),
             &format!("/{hint}?clientId=7"),
         ]
@@ -127,7 +127,7 @@ fn what_waits_passes_over_http2_and_shares_one_request() {
         assert_eq!(early.status, 404);
         fed.push(&frames.buffers[FRAMES + 6..]);
         fed.source.end_of_stream().unwrap();
-        let last = viewer.get("/live.m3u8?_HLS_msn=3&_HLS_part=0").await;
+        let last = viewer.get("/live.m3u8?_HLS_msn=4&_HLS_part=0").await;
         assert!(last.text().contains("#EXT-X-ENDLIST"), "{}", last.text());
 
         // What is for the operator ends here.

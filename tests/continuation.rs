@@ -73,7 +73,7 @@ fn ready_and_null_and_back_go_on() {
         let before = {
             run(&fed, &frames, 3);
             support::wait_for("two parts of the fourth", || {
-                Some(fed.stream.playlist()).filter(|playlist| playlist.next_part() == (3, 2))
+                Some(fed.stream.playlist()).filter(|playlist| playlist.next_part() == (4, 2))
             })
         };
         // The port is the caller's to keep: port 0 is another one after NULL.
@@ -82,7 +82,7 @@ fn ready_and_null_and_back_go_on() {
         rest(&fed.stream, state);
         let after = run(&fed, &frames, 7);
         goes_on(&before, &after);
-        assert_eq!(after.segments[4].msn, 4);
+        assert_eq!(after.segments[4].msn, 5);
         let stats = fed.stream.client().get("/stats.json").json();
         assert_eq!(stats["violations"], 0, "{stats}");
         // Every byte is there, of either run.
@@ -98,11 +98,11 @@ fn who_waits_is_answered_by_the_next_run() {
     let fed = FedStream::new(&frames.caps, "on-restart=continue");
     run(&fed, &frames, 3);
     let playlist = support::wait_for("two parts of the fourth", || {
-        Some(fed.stream.playlist()).filter(|playlist| playlist.next_part() == (3, 2))
+        Some(fed.stream.playlist()).filter(|playlist| playlist.next_part() == (4, 2))
     });
     let wait = |path: &str| fed.stream.get_later(path);
     let hint = format!("/{}", playlist.hint.unwrap());
-    let pending: [Pending; 2] = [wait("/live.m3u8?_HLS_msn=3&_HLS_part=2"), wait(&hint)];
+    let pending: [Pending; 2] = [wait("/live.m3u8?_HLS_msn=4&_HLS_part=2"), wait(&hint)];
     support::wait_until("both to be parked", || {
         fed.stream.stats().get::<u32>("requests-parked") == Ok(2)
     });
@@ -171,7 +171,7 @@ fn what_cannot_go_on_begins_anew() {
         let text = fed.stream.client().body(entry);
         let after = Playlist::read(std::str::from_utf8(&text).unwrap());
         assert_ne!(folder(&before), folder(&after), "{what}");
-        assert_eq!(after.segments[0].msn, 0, "{what}");
+        assert_eq!(after.segments[0].msn, 1, "{what}");
     }
 }
 
@@ -193,7 +193,7 @@ fn picture_and_sound_go_on_in_step() {
         }
     };
     stream.play();
-    until(2);
+    until(3);
     rest(&stream, gst::State::Ready);
     let begins = playlist("video").next_part().0;
     assert_eq!(playlist("audio").next_part().0, begins);

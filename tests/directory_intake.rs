@@ -11,7 +11,11 @@ use std::{
 };
 
 use gst::prelude::*;
-use support::{folder::Watching, media::Init, playlist::Playlist};
+use support::{
+    folder::Watching,
+    media::Init,
+    playlist::{FIRST_MSN, Playlist, number},
+};
 
 const MUXER: &str = "muxer=\"mp4mux fragment-duration=100\"";
 
@@ -147,7 +151,9 @@ fn splitmuxsink_counts_anew_in_every_file_and_the_line_runs_on() {
         .collect();
     for name in &names {
         let moment = document["segments"][name].as_i64().unwrap();
-        let modified = fs::metadata(place.path().join(name))
+        // splitmuxsink counts its files from 0.
+        let file = format!("segment_{:05}.m4s", number(name) - FIRST_MSN);
+        let modified = fs::metadata(place.path().join(file))
             .unwrap()
             .modified()
             .unwrap();

@@ -9,7 +9,7 @@ use std::{fs, path::Path, process::Command};
 use gst::prelude::*;
 use support::{
     check::{Allowed, check_ended},
-    playlist::Playlist,
+    playlist::{FIRST_MSN, Playlist},
     stream::{FedStream, Frames, Stream},
 };
 
@@ -91,9 +91,9 @@ fn a_recording_is_what_players_got_and_ends_as_vod() {
         [
             "init.mp4",
             "live.m3u8",
-            "segment_00000.m4s",
             "segment_00001.m4s",
-            "segment_00002.m4s"
+            "segment_00002.m4s",
+            "segment_00003.m4s"
         ]
     );
     assert_eq!(figure(&fed.stream, "files-written"), 3);
@@ -107,11 +107,11 @@ fn a_second_run_goes_on_with_the_recording() {
     for run in 0..2 {
         let mut fed = FedStream::new(&frames.caps, &at(place.path(), ""));
         let playlist = play_to_end(&mut fed, &frames);
-        assert_eq!(playlist.media_sequence, 4 * run);
+        assert_eq!(playlist.media_sequence, FIRST_MSN + 4 * run);
         assert_eq!(playlist.segments[0].is_discontinuity, run > 0);
         let uri = &playlist.segments[0].uri;
         assert!(
-            uri.ends_with(&format!("segment_{:05}.m4s", 4 * run)),
+            uri.ends_with(&format!("segment_{:05}.m4s", FIRST_MSN + 4 * run)),
             "{uri}"
         );
         fed.stream.stop();
@@ -141,7 +141,7 @@ fn picture_and_sound_are_recorded_side_by_side() {
     stream.stop();
     for name in [
         "audio_init.mp4",
-        "audio_segment_00000.m4s",
+        "audio_segment_00001.m4s",
         "live_audio.m3u8",
     ] {
         assert!(names(place.path()).contains(&name.to_owned()), "{name}");
@@ -158,7 +158,7 @@ fn a_disk_that_takes_nothing_costs_the_recording_and_not_the_stream() {
     let mut fed = FedStream::new(&frames.caps, &at(&folder, ""));
     fed.stream.pipeline.set_state(gst::State::Paused).unwrap();
     // No file can be made in its place.
-    fs::create_dir(folder.join("segment_00000.m4s")).unwrap();
+    fs::create_dir(folder.join("segment_00001.m4s")).unwrap();
     let playlist = fed.play_to_end(&frames);
     assert_eq!(playlist.segments.len(), 2);
     for said in ["cannot be written", "again"] {
@@ -169,7 +169,7 @@ fn a_disk_that_takes_nothing_costs_the_recording_and_not_the_stream() {
     }
     fed.stream.stop();
     let text = fs::read_to_string(folder.join("live.m3u8")).unwrap();
-    assert!(!text.contains("segment_00000"), "{text}");
+    assert!(!text.contains("segment_00001"), "{text}");
     assert_eq!(decoded(&folder.join("live.m3u8")), [30]);
 }
 
@@ -185,7 +185,7 @@ fn with_pads_players_see_a_segment_when_its_file_is_closed() {
         );
         let mut fed = FedStream::new(&frames.caps, &at(place.path(), &properties));
         let playlist = play_to_end(&mut fed, &frames);
-        assert_eq!(playlist.segments.last().unwrap().msn, 10);
+        assert_eq!(playlist.segments.last().unwrap().msn, 11);
         assert!(playlist.part_hold_back >= 3_000_000_000);
         // What is too old goes just after the newest is seen.
         let kept = support::wait_for("four segments", || {
@@ -194,8 +194,8 @@ fn with_pads_players_see_a_segment_when_its_file_is_closed() {
             let segments: Vec<String> = segments.cloned().collect();
             (segments.len() == 4).then_some(segments)
         });
-        assert_eq!(kept[0], "segment_00007.m4s", "{mode}");
-        assert_eq!(kept[3], "segment_00010.m4s", "{mode}");
+        assert_eq!(kept[0], "segment_00008.m4s", "{mode}");
+        assert_eq!(kept[3], "segment_00011.m4s", "{mode}");
         let names = names(place.path());
         for name in ["mine.txt", "segment_x.m4s", "init.mp4", "live.m3u8"] {
             assert!(names.contains(&name.to_owned()), "{mode}: {names:?}");
@@ -251,12 +251,12 @@ fn a_folder_that_vanishes_is_made_again() {
     let mut fed = FedStream::new(&frames.caps, &at(&folder, "mode=inotify"));
     fed.stream.play();
     fed.push(&frames.buffers[..61]);
-    support::wait_until("a file", || folder.join("segment_00000.m4s").exists());
+    support::wait_until("a file", || folder.join("segment_00001.m4s").exists());
     fs::remove_dir_all(&folder).unwrap();
     fed.push(&frames.buffers[61..]);
     fed.source.end_of_stream().unwrap();
     let playlist = fed.stream.wait_for_end();
     assert_eq!(playlist.segments.len(), 4, "players miss nothing");
     fed.stream.stop();
-    assert!(folder.join("segment_00003.m4s").exists());
+    assert!(folder.join("segment_00004.m4s").exists());
 }

@@ -117,7 +117,7 @@ fn a_gap_of_five_seconds_is_told() {
         .filter_map(|message| message.structure())
         .find(|structure| structure.name() == "llhls-discontinuity")
         .expect("an llhls-discontinuity message");
-    assert_eq!(told.get::<u64>("msn"), Ok(2));
+    assert_eq!(told.get::<u64>("msn"), Ok(3));
     assert!(
         segments[2]
             .uri

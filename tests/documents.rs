@@ -50,7 +50,7 @@ fn timestamps_are_under_bare_names() {
         assert!(!name.contains('/'), "{name}");
         assert!(captured.contains_key(name), "{name}");
     }
-    assert!(segments.contains_key("segment_00002.m4s"));
+    assert!(segments.contains_key("segment_00003.m4s"));
     assert!(parts.contains_key("part_00014.m4s"));
     for moment in segments.values().chain(parts.values()) {
         let moment = moment.as_i64().unwrap();
@@ -76,13 +76,13 @@ fn stats_are_in_json_and_in_a_property() {
     assert_eq!(document["tracks"][0]["segments"], 3);
     assert_eq!(document["tracks"][0]["parts"], 15);
     assert_eq!(document["ended"], true);
-    assert_eq!(document["edge"]["msn"], 2);
+    assert_eq!(document["edge"]["msn"], 3);
     assert_eq!(document["violations"], 0);
     let published: usize = run.parts().map(|part| part.size).sum();
     assert_eq!(document["bytes"]["published"], published as u64);
     let stats = stream.stats();
     assert_eq!(stats.get::<u64>("bytes-published"), Ok(published as u64));
-    assert_eq!(stats.get::<u64>("edge-msn"), Ok(2));
+    assert_eq!(stats.get::<u64>("edge-msn"), Ok(3));
     assert_eq!(stats.get::<bool>("ended"), Ok(true));
     assert_eq!(stream.frames("taken"), 90);
 }

@@ -39,10 +39,10 @@ fn whoever_waits_gets_the_final_playlist() {
     let mut playlist = fed.stream.playlist();
     support::wait_until("ten frames into the third segment", || {
         playlist = fed.stream.playlist();
-        playlist.next_part() == (2, 1)
+        playlist.next_part() == (3, 1)
     });
-    let for_a_part = fed.stream.get_later("/live.m3u8?_HLS_msn=2&_HLS_part=3");
-    let for_a_segment = fed.stream.get_later("/live.m3u8?_HLS_msn=3");
+    let for_a_part = fed.stream.get_later("/live.m3u8?_HLS_msn=3&_HLS_part=3");
+    let for_a_segment = fed.stream.get_later("/live.m3u8?_HLS_msn=4");
     // One part further than the one that the end brings out.
     let hint = format!("/{}", playlist.hint.unwrap());
     let for_the_hint = fed.stream.get_later(&hint);
@@ -66,7 +66,7 @@ fn whoever_waits_gets_the_final_playlist() {
 
     // From then on nobody waits, whatever is asked for.
     let mut client = fed.stream.client();
-    for query in ["_HLS_msn=3", "_HLS_msn=99&_HLS_part=0"] {
+    for query in ["_HLS_msn=4", "_HLS_msn=99&_HLS_part=0"] {
         let text = client.body(&format!("/live.m3u8?{query}"));
         assert_eq!(text, last.text.as_bytes(), "6.2.5.2");
     }
@@ -99,8 +99,8 @@ fn a_stop_releases_whoever_waits() {
         support::wait_until("two segments", || fed.stream.playlist().segments.len() == 2);
         let hint = fed.stream.playlist().hint.unwrap();
         let waiting = [
-            fed.stream.get_later("/live.m3u8?_HLS_msn=3&_HLS_part=0"),
-            fed.stream.get_later("/live.m3u8?_HLS_msn=3"),
+            fed.stream.get_later("/live.m3u8?_HLS_msn=4&_HLS_part=0"),
+            fed.stream.get_later("/live.m3u8?_HLS_msn=4"),
             fed.stream.get_later(&format!("/{hint}")),
         ];
         support::wait_until("parked requests", || {

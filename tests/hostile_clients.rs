@@ -36,7 +36,7 @@ fn nobody_is_harmed_by_those_who_misbehave() {
     );
     for request in [
         "GET / HTTP/1.1\r\n",
-        "GET /live.m3u8?_HLS_msn=1&_HLS_part=0 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /live.m3u8?_HLS_msn=2&_HLS_part=0 HTTP/1.1\r\nHost: a\r\n\r\n",
         "\0\u{1}\u{2}\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000000\r\n\r\n",
         "GET / HTTP/1.1\r\n\r\n",

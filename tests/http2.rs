@@ -36,7 +36,7 @@ impl Live {
         };
         live.feed(72);
         support::wait_until("twelve parts", || {
-            live.fed.stream.playlist().next_part() == (2, 2)
+            live.fed.stream.playlist().next_part() == (3, 2)
         });
         live
     }
@@ -75,7 +75,7 @@ async fn a_slow_download_and_blocked_reloads_share_a_connection() {
         // A little at a time: the rest waits at the server.
         let frame = in_time(download.frame()).await.unwrap().unwrap();
         received.extend_from_slice(&frame.into_data().unwrap());
-        let reload = client.get_later(&format!("/live.m3u8?_HLS_msn=2&_HLS_part={part}"));
+        let reload = client.get_later(&format!("/live.m3u8?_HLS_msn=3&_HLS_part={part}"));
         let hint = client.get_later(&format!("/{}", live.fed.stream.playlist().hint.unwrap()));
         live.wait_for_parked(2);
         // While they are parked everything else is answered.
@@ -84,7 +84,7 @@ async fn a_slow_download_and_blocked_reloads_share_a_connection() {
         live.feed(6);
         let answer = in_time(reload).await.unwrap();
         let playlist = Playlist::read(answer.text());
-        assert_eq!(playlist.next_part(), (2, part + 1));
+        assert_eq!(playlist.next_part(), (3, part + 1));
         assert_eq!(in_time(hint).await.unwrap().status, 200);
         assert!(received.len() < expected.len() / 2);
     }
@@ -102,7 +102,7 @@ async fn thirty_reloads_wake_together() {
     let mut live = Live::new();
     let client = Http2::connect(live.port()).await;
     let waiting: Vec<_> = (0..30)
-        .map(|_| client.get_later("/live.m3u8?_HLS_msn=2&_HLS_part=2"))
+        .map(|_| client.get_later("/live.m3u8?_HLS_msn=3&_HLS_part=2"))
         .collect();
     live.wait_for_parked(30);
     live.feed(6);
@@ -116,7 +116,7 @@ async fn thirty_reloads_wake_together() {
 async fn a_request_that_is_given_up_is_forgotten() {
     let mut live = Live::new();
     let client = Http2::connect(live.port()).await;
-    let [given_up, stays] = ["2", "2&_HLS_part=2"]
+    let [given_up, stays] = ["3", "3&_HLS_part=2"]
         .map(|directives| client.get_later(&format!("/live.m3u8?_HLS_msn={directives}")));
     live.wait_for_parked(2);
     given_up.abort();
@@ -135,7 +135,7 @@ async fn a_stop_answers_whoever_waits_and_closes() {
         let client = Http2::connect(live.port()).await;
         let idle = Http2::connect(live.port()).await;
         assert_eq!(idle.get("/stats.json").await.status, 200);
-        let reload = client.get_later("/live.m3u8?_HLS_msn=3");
+        let reload = client.get_later("/live.m3u8?_HLS_msn=4");
         live.wait_for_parked(1);
         let pipeline = live.fed.stream.pipeline.clone();
         let (result, elapsed) = support::timed(|| pipeline.set_state(state));

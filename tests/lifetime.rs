@@ -75,9 +75,9 @@ fn pads_come_and_go_while_the_pipeline_plays() {
         support::wait_until("the tenth part", || {
             let playlist = stream.playlist();
             assert!(!playlist.is_ended);
-            playlist.next_part() == (1, 5)
+            playlist.next_part() == (2, 5)
         });
-        let waiting = stream.get_later("/live.m3u8?_HLS_msn=2&_HLS_part=0");
+        let waiting = stream.get_later("/live.m3u8?_HLS_msn=3&_HLS_part=0");
         support::wait_until("a parked request", || {
             stream.stats().get::<u32>("requests-parked") == Ok(1)
         });

@@ -95,6 +95,7 @@ elif [[ ! -d $root/web/node_modules/playwright-core ]]; then
     skip "benchmark page" "web/node_modules is missing, run make web"
 else
     attempt "hls.js plays picture and sound" node "$root/web/test/hlsjs.mjs" "$url" "$SECONDS_TO_PLAY" --tracks audio,video
+    attempt "hls.js joins in the first segment" node "$root/web/test/beginning.mjs" "$rehearsal"
     attempt "the player page copes" node "$root/web/test/page.mjs" "$url"
     attempt "the script's benchmark page runs" node "$root/web/test/benchmark.mjs" "$url" 8
     attempt "the player page survives its source" node "$root/web/test/interrupted.mjs" "$rehearsal" --audio aac

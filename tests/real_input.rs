@@ -125,7 +125,7 @@ fn check(stream: &Stream) -> Vec<Summary> {
 }
 
 fn check_rendition(client: &mut Client, path: &str, playlist: &MediaPlaylist) -> Summary {
-    assert!(playlist.end_list && playlist.media_sequence == 0, "{path}");
+    assert!(playlist.end_list && playlist.media_sequence == 1, "{path}");
     let mut next = None;
     let mut timescale = 0;
     let mut begins = Vec::new();

@@ -7,6 +7,7 @@ use support::{
     check::Watcher,
     http::Client,
     pair::Pair,
+    playlist::FIRST_MSN,
     stream::{Frames, Stream},
     tracks::{self, breaks},
 };
@@ -29,14 +30,14 @@ impl Viewers {
         }
     }
 
-    /// Looks until the pad's playlist has come as far as the segment of this number.
-    fn look_until(&mut self, pad: &str, number: u64) {
-        support::wait_until(&format!("segment {number} of {pad}"), || {
+    /// Looks until the pad has had so many whole segments.
+    fn look_until(&mut self, pad: &str, count: u64) {
+        support::wait_until(&format!("{count} segments of {pad}"), || {
             for (_, watcher) in &mut self.watchers {
                 watcher.look(&mut self.client);
             }
             let playlist = tracks::playlist(&mut self.client, &format!("live_{pad}.m3u8"));
-            playlist.next_part().0 >= number
+            playlist.next_part().0 >= FIRST_MSN + count
         });
     }
 }
@@ -66,7 +67,7 @@ fn a_picture_that_stalls_does_not_stall_the_sound() {
     let (video, audio) = (&renditions["video"], &renditions["audio"]);
     assert_eq!(audio.gaps(), [0; 0]);
     let gaps = video.gaps();
-    assert!(gaps.starts_with(&[2, 3, 4, 5, 6]), "{gaps:?}");
+    assert!(gaps.starts_with(&[3, 4, 5, 6, 7]), "{gaps:?}");
     assert!(gaps.len() <= 7, "{gaps:?}");
     assert!(breaks(video).is_empty() && breaks(audio).is_empty());
     assert_eq!(pair.stream.figure("audio", "dropped-ahead"), 0);
@@ -82,12 +83,12 @@ fn when_nothing_comes_at_all_nobody_is_silent() {
     pair.stream.play();
     pair.push(0..2500, 0, "va");
     pair.wait_for("video", "taken", 75);
-    let path = "/live_video.m3u8?_HLS_msn=2&_HLS_part=4";
+    let path = "/live_video.m3u8?_HLS_msn=3&_HLS_part=4";
     // Three seconds: longer than anybody is waited for.
     let answer = pair.stream.get_later(path).wait();
     assert_eq!(answer.status, 503);
     let playlist = tracks::playlist(&mut pair.stream.client(), "live_video.m3u8");
-    assert_eq!(playlist.next_part(), (2, 2), "{}", playlist.text);
+    assert_eq!(playlist.next_part(), (3, 2), "{}", playlist.text);
     pair.push(2500..5000, 0, "va");
     let renditions = pair.end();
     assert_eq!(renditions["video"].gaps(), [0; 0]);
@@ -115,7 +116,7 @@ fn a_rung_with_a_hole_of_several_segments_keeps_its_numbers() {
     let renditions = tracks::end_and_check(&mut stream);
     let (whole, holed) = (&renditions["video"], &renditions["video_0"]);
     assert_eq!(whole.segments.len(), 10);
-    assert_eq!(holed.gaps(), [3, 4, 5, 6, 7]);
+    assert_eq!(holed.gaps(), [4, 5, 6, 7, 8]);
     assert!(breaks(whole).is_empty() && breaks(holed).is_empty());
     for (number, segment) in &holed.segments {
         assert_eq!(segment.media, whole.segments[number].media);
@@ -180,6 +181,6 @@ fn a_picture_that_says_there_is_none_keeps_nobody_waiting() {
     let renditions = pair.end();
     assert_eq!(renditions["audio"].gaps(), [0; 0]);
     let gaps = renditions["video"].gaps();
-    assert!(gaps.starts_with(&[3, 4, 5]), "{gaps:?}");
+    assert!(gaps.starts_with(&[4, 5, 6]), "{gaps:?}");
     assert!(breaks(&renditions["video"]).is_empty());
 }

@@ -13,14 +13,14 @@ fn after_three_target_durations_the_answer_is_503() {
     fed.stream.play();
     fed.push(&frames.buffers);
     support::wait_until("two parts of the second segment", || {
-        fed.stream.playlist().next_part() == (1, 1)
+        fed.stream.playlist().next_part() == (2, 1)
     });
     let playlist = fed.stream.playlist();
     assert_eq!(playlist.target_duration, 1);
     let hint = playlist.hint.unwrap();
     let paths = [
-        "/live.m3u8?_HLS_msn=1&_HLS_part=1".to_owned(),
-        "/live.m3u8?_HLS_msn=1".to_owned(),
+        "/live.m3u8?_HLS_msn=2&_HLS_part=1".to_owned(),
+        "/live.m3u8?_HLS_msn=2".to_owned(),
         format!("/{hint}"),
     ];
     let (answers, elapsed) = support::timed(|| {

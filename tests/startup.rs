@@ -18,8 +18,8 @@ fn an_early_request_is_parked_until_the_first_playlist() {
     assert_eq!(client.get("/stats.json").status, 200);
     let pending = [
         fed.stream.get_later("/live.m3u8"),
-        fed.stream.get_later("/live.m3u8?_HLS_msn=0&_HLS_part=0"),
-        fed.stream.get_later("/live.m3u8?_HLS_msn=0"),
+        fed.stream.get_later("/live.m3u8?_HLS_msn=1&_HLS_part=0"),
+        fed.stream.get_later("/live.m3u8?_HLS_msn=1"),
     ];
     support::wait_until("parked requests", || {
         fed.stream.stats().get::<u32>("requests-parked") == Ok(3)

@@ -100,11 +100,11 @@ fn requests_that_wait_hold_up_nobody_and_a_stop_answers_them() {
     fed.stream.play();
     fed.push(&frames.buffers[..72]);
     support::wait_until("twelve parts", || {
-        fed.stream.playlist().next_part() == (2, 2)
+        fed.stream.playlist().next_part() == (3, 2)
     });
     let idle = connect(fed.stream.port());
     let waiting: Vec<_> = (0..50)
-        .map(|_| fed.stream.get_later("/live.m3u8?_HLS_msn=2&_HLS_part=2"))
+        .map(|_| fed.stream.get_later("/live.m3u8?_HLS_msn=3&_HLS_part=2"))
         .collect();
     support::wait_until("parked requests", || {
         fed.stream.stats().get::<u32>("requests-parked") == Ok(50)

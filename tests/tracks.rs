@@ -181,7 +181,7 @@ fn sound_that_comes_three_seconds_late_joins() {
     fed.wait_for("video", "segments", 2);
     fed.push(3300..8000, 0, "va");
     let renditions = fed.end();
-    assert_eq!(renditions["audio"].segments.keys().next(), Some(&4));
+    assert_eq!(renditions["audio"].segments.keys().next(), Some(&5));
     assert!(breaks(&renditions["audio"]).is_empty());
 }
 
@@ -255,8 +255,8 @@ fn both_jump_forwards_and_back() {
     fed.push(0..3000, 60_000, "va");
     fed.push(0..6000, 1_000, "va");
     let renditions = fed.end();
-    assert_eq!(breaks(&renditions["video"]), [3, 6]);
-    assert_eq!(breaks(&renditions["audio"]), [3, 6]);
+    assert_eq!(breaks(&renditions["video"]), [4, 7]);
+    assert_eq!(breaks(&renditions["audio"]), [4, 7]);
 }
 
 /// Each track on its own takes all kinds of accidents; the check of every playlist is the test.
@@ -303,8 +303,8 @@ fn a_flush_on_one_track() {
     fed.wait_for("audio", "segments", 3);
     fed.push(2500..6000, 0, "va");
     let renditions = fed.end();
-    assert_eq!(breaks(&renditions["video"]), [3]);
-    assert_eq!(breaks(&renditions["audio"]), [3]);
+    assert_eq!(breaks(&renditions["video"]), [4]);
+    assert_eq!(breaks(&renditions["audio"]), [4]);
 }
 
 #[test]

@@ -87,8 +87,8 @@ fn half_a_minute_of_nothing_in_both_tracks() {
     pair.push(0..3000, 0, "va");
     pair.push(3000..6000, 30_000, "va");
     let renditions = pair.end();
-    assert_eq!(breaks(&renditions["video"]), [3]);
-    assert_eq!(breaks(&renditions["audio"]), [3]);
+    assert_eq!(breaks(&renditions["video"]), [4]);
+    assert_eq!(breaks(&renditions["audio"]), [4]);
 }
 
 /// What upstream should have undone: time begins again.
@@ -114,8 +114,8 @@ fn timestamps_of_two_tracks_wrap_together() {
     pair.push(0..3000, WRAP - 3_000, "va");
     pair.push(3000..6000, -3_000, "va");
     let renditions = pair.end();
-    assert_eq!(breaks(&renditions["video"]), [3]);
-    assert_eq!(breaks(&renditions["audio"]), [3]);
+    assert_eq!(breaks(&renditions["video"]), [4]);
+    assert_eq!(breaks(&renditions["audio"]), [4]);
 }
 
 /// Only running time counts: where a new SEGMENT goes on, nothing happened.

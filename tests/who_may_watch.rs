@@ -62,12 +62,12 @@ fn nothing_is_served_without_the_token_and_it_shows_nowhere() {
     let playlist = String::from_utf8(playlist).unwrap();
     let segment = playlist
         .lines()
-        .find(|line| line.ends_with("segment_00000.m4s"));
+        .find(|line| line.ends_with("segment_00001.m4s"));
     client.body(&format!("/t/{TOKEN}/{}", segment.unwrap()));
     let playlist = client.body(&format!("/live.m3u8?token={TOKEN}"));
     let playlist = String::from_utf8(playlist).unwrap();
     assert!(
-        playlist.contains(&format!("segment_00000.m4s?token={TOKEN}\n")),
+        playlist.contains(&format!("segment_00001.m4s?token={TOKEN}\n")),
         "{playlist}"
     );
 

@@ -39,9 +39,9 @@ fn everything_named_is_there_while_the_window_slides() {
     }
     let playlist = fed.stream.playlist();
     assert_eq!(playlist.segments.len(), 4);
-    assert_eq!(playlist.media_sequence, 25);
+    assert_eq!(playlist.media_sequence, 26);
     // Memory is bounded: the oldest are gone.
-    let uri = playlist.segments[0].uri.replace("00025", "00000");
+    let uri = playlist.segments[0].uri.replace("00026", "00001");
     assert_eq!(client.get(&format!("/{uri}")).status, 404);
     let kept = fed.stream.stats().get::<u64>("bytes-kept").unwrap();
     let published = fed.stream.stats().get::<u64>("bytes-published").unwrap();

@@ -165,7 +165,7 @@ mod tests {
             ("", "session=1", ""),
             ("session", "", ""),
             ("session", "session=1", "?session=1"),
-            ("session", "_HLS_msn=3&session=1&other=2", "?session=1"),
+            ("session", "_HLS_msn=4&session=1&other=2", "?session=1"),
             ("a, b", "b=2&a=1&b=3", "?b=2&a=1&b=3"),
             ("flag", "flag", "?flag"),
             ("s", "s=", "?s="),
@@ -218,9 +218,9 @@ mod tests {
 #EXT-X-MAP:URI=\"run/init.mp4\"
 #EXT-X-PART:URI=\"run/part_00000.m4s\",DURATION=0.2,INDEPENDENT=YES
 #EXTINF:1.00000,
-run/segment_00000.m4s
+run/segment_00001.m4s
 #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"run/part_00001.m4s\"
-#EXT-X-RENDITION-REPORT:URI=\"live_audio.m3u8\",LAST-MSN=0
+#EXT-X-RENDITION-REPORT:URI=\"live_audio.m3u8\",LAST-MSN=1
 #EXT-X-MEDIA:TYPE=AUDIO,NAME=\"x,URI=\",GROUP-ID=\"a\",X-URI=\"y\",URI=\"live_audio.m3u8\"
 ";
         assert_eq!(
@@ -231,9 +231,9 @@ run/segment_00000.m4s
 #EXT-X-MAP:URI=\"run/init.mp4?s=1\"
 #EXT-X-PART:URI=\"run/part_00000.m4s?s=1\",DURATION=0.2,INDEPENDENT=YES
 #EXTINF:1.00000,
-run/segment_00000.m4s?s=1
+run/segment_00001.m4s?s=1
 #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"run/part_00001.m4s?s=1\"
-#EXT-X-RENDITION-REPORT:URI=\"live_audio.m3u8?s=1\",LAST-MSN=0
+#EXT-X-RENDITION-REPORT:URI=\"live_audio.m3u8?s=1\",LAST-MSN=1
 #EXT-X-MEDIA:TYPE=AUDIO,NAME=\"x,URI=\",GROUP-ID=\"a\",X-URI=\"y\",URI=\"live_audio.m3u8?s=1\"
 "
         );

@@ -500,7 +500,7 @@ mod tests {
                 ("/live.m3u8", "wait 10000"),
                 ("/live.m3u8?_HLS_msn=x", "wait 10000"),
                 ("/live_video.m3u8", "wait 10000"),
-                ("/live_video.m3u8?_HLS_msn=0", "wait 10000"),
+                ("/live_video.m3u8?_HLS_msn=1", "wait 10000"),
                 ("/live_audio.m3u8", "wait 10000"),
                 ("/live_subtitles.m3u8", "404"),
                 ("/run/audio_part_00000.m4s", "<part 0>"),
@@ -552,16 +552,16 @@ mod tests {
         check_all(
             &presentation,
             &[
-                ("/live_video.m3u8?_HLS_msn=3&_HLS_part=1", "playlist"),
-                ("/live_video.m3u8?_HLS_msn=3&_HLS_part=2", "wait 3000"),
-                ("/live_audio.m3u8?_HLS_msn=3&_HLS_part=0", "wait 3000"),
-                ("/live_audio.m3u8?_HLS_msn=2&_HLS_part=6", "wait 3000"),
-                ("/live_audio.m3u8?_HLS_msn=2", "playlist 1"),
-                ("/live_audio.m3u8?_HLS_msn=5", "400"),
+                ("/live_video.m3u8?_HLS_msn=4&_HLS_part=1", "playlist"),
+                ("/live_video.m3u8?_HLS_msn=4&_HLS_part=2", "wait 3000"),
+                ("/live_audio.m3u8?_HLS_msn=4&_HLS_part=0", "wait 3000"),
+                ("/live_audio.m3u8?_HLS_msn=3&_HLS_part=6", "wait 3000"),
+                ("/live_audio.m3u8?_HLS_msn=3", "playlist 1"),
+                ("/live_audio.m3u8?_HLS_msn=6", "400"),
                 // DD-08: three seconds of 0.192 s are sixteen parts.
-                ("/live_audio.m3u8?_HLS_msn=3&_HLS_part=15", "wait 3000"),
-                ("/live_audio.m3u8?_HLS_msn=3&_HLS_part=16", "400"),
-                ("/live_video.m3u8?_HLS_msn=3&_HLS_part=17", "400"),
+                ("/live_audio.m3u8?_HLS_msn=4&_HLS_part=15", "wait 3000"),
+                ("/live_audio.m3u8?_HLS_msn=4&_HLS_part=16", "400"),
+                ("/live_video.m3u8?_HLS_msn=4&_HLS_part=17", "400"),
                 // MR-01, MR-07: each has a hint of its own.
                 ("/run/part_00017.m4s", "wait 3000"),
                 ("/run/part_00018.m4s", "404"),
@@ -578,7 +578,7 @@ mod tests {
                 ("/live.m3u8", "multivariant"),
                 ("/live_audio.m3u8?_HLS_msn=900", "playlist 1"),
                 ("/run/audio_part_00018.m4s", "404"),
-                ("/live_video.m3u8?_HLS_msn=3&_HLS_part=2", "wait 3000"),
+                ("/live_video.m3u8?_HLS_msn=4&_HLS_part=2", "wait 3000"),
                 ("/run/part_00017.m4s", "wait 3000"),
             ],
         );
@@ -599,7 +599,7 @@ mod tests {
                 "audio/mp4 public, max-age=86400, immutable",
             ),
             (
-                "/run/audio_segment_00000.m4s",
+                "/run/audio_segment_00001.m4s",
                 "audio/mp4 public, max-age=60, immutable",
             ),
             (
@@ -626,7 +626,7 @@ mod tests {
             &stream,
             &[
                 ("/live.m3u8", "wait 10000"),
-                ("/live.m3u8?_HLS_msn=0&_HLS_part=0", "wait 10000"),
+                ("/live.m3u8?_HLS_msn=1&_HLS_part=0", "wait 10000"),
                 ("/live.m3u8?_HLS_msn=900", "wait 10000"),
                 ("/live.m3u8?wait=100&version=0", "wait 10000"),
                 ("/live.m3u8?_HLS_part=0", "400"),
@@ -660,25 +660,27 @@ mod tests {
                 ("/live.m3u8", "playlist"),
                 // DD-03, DD-04.
                 ("/live.m3u8?_HLS_msn=0", "playlist"),
-                ("/live.m3u8?_HLS_msn=0&_HLS_part=999", "playlist"),
-                ("/live.m3u8?_HLS_msn=9", "playlist"),
-                ("/live.m3u8?_HLS_msn=9&_HLS_part=4", "playlist"),
+                ("/live.m3u8?_HLS_msn=0&_HLS_part=0", "playlist"),
+                ("/live.m3u8?_HLS_msn=1", "playlist"),
+                ("/live.m3u8?_HLS_msn=1&_HLS_part=999", "playlist"),
+                ("/live.m3u8?_HLS_msn=10", "playlist"),
+                ("/live.m3u8?_HLS_msn=10&_HLS_part=4", "playlist"),
                 // DD-06: part 5 of a segment of five is part 0 of the next.
-                ("/live.m3u8?_HLS_msn=8&_HLS_part=5", "playlist"),
-                ("/live.m3u8?_HLS_msn=9&_HLS_part=5", "wait 3000"),
-                ("/live.m3u8?_HLS_msn=9&_HLS_part=999", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=9&_HLS_part=5", "playlist"),
+                ("/live.m3u8?_HLS_msn=10&_HLS_part=5", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=10&_HLS_part=999", "wait 3000"),
                 // DD-01, DD-05.
-                ("/live.m3u8?_HLS_msn=10", "wait 3000"),
-                ("/live.m3u8?_HLS_msn=10&_HLS_part=0", "wait 3000"),
-                ("/live.m3u8?_HLS_msn=11&_HLS_part=0", "wait 3000"),
-                // DD-07.
                 ("/live.m3u8?_HLS_msn=11", "wait 3000"),
-                ("/live.m3u8?_HLS_msn=12", "400"),
-                ("/live.m3u8?_HLS_msn=12&_HLS_part=0", "400"),
+                ("/live.m3u8?_HLS_msn=11&_HLS_part=0", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=12&_HLS_part=0", "wait 3000"),
+                // DD-07.
+                ("/live.m3u8?_HLS_msn=12", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=13", "400"),
+                ("/live.m3u8?_HLS_msn=13&_HLS_part=0", "400"),
                 ("/live.m3u8?_HLS_msn=18446744073709551615", "400"),
                 // DD-08: three seconds of 0.2 s.
-                ("/live.m3u8?_HLS_msn=10&_HLS_part=14", "wait 3000"),
-                ("/live.m3u8?_HLS_msn=10&_HLS_part=15", "400"),
+                ("/live.m3u8?_HLS_msn=11&_HLS_part=14", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=11&_HLS_part=15", "400"),
                 // DD-11: not offered.
                 ("/live.m3u8?_HLS_skip=YES", "playlist"),
             ],
@@ -692,15 +694,15 @@ mod tests {
         check(
             &stream,
             &[
-                ("/live.m3u8?_HLS_msn=9&_HLS_part=5", "playlist"),
-                ("/live.m3u8?_HLS_msn=10&_HLS_part=1", "playlist"),
-                ("/live.m3u8?_HLS_msn=10&_HLS_part=2", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=10&_HLS_part=5", "playlist"),
+                ("/live.m3u8?_HLS_msn=11&_HLS_part=1", "playlist"),
+                ("/live.m3u8?_HLS_msn=11&_HLS_part=2", "wait 3000"),
                 // DD-05: not released by a part.
-                ("/live.m3u8?_HLS_msn=10", "wait 3000"),
-                ("/live.m3u8?_HLS_msn=10&_HLS_part=16", "wait 3000"),
-                ("/live.m3u8?_HLS_msn=10&_HLS_part=17", "400"),
+                ("/live.m3u8?_HLS_msn=11", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=11&_HLS_part=16", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=11&_HLS_part=17", "400"),
                 (
-                    "/live.m3u8?_HLS_msn=10&_HLS_part=18446744073709551615",
+                    "/live.m3u8?_HLS_msn=11&_HLS_part=18446744073709551615",
                     "400",
                 ),
             ],
@@ -710,14 +712,14 @@ mod tests {
         check(
             &stream,
             &[
-                ("/live.m3u8?_HLS_msn=10", "playlist"),
-                ("/live.m3u8?_HLS_msn=10&_HLS_part=2", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=11", "playlist"),
+                ("/live.m3u8?_HLS_msn=11&_HLS_part=2", "wait 3000"),
             ],
         );
         stream.part();
         check(
             &stream,
-            &[("/live.m3u8?_HLS_msn=10&_HLS_part=2", "playlist")],
+            &[("/live.m3u8?_HLS_msn=11&_HLS_part=2", "playlist")],
         );
     }
 
@@ -752,11 +754,11 @@ mod tests {
                 ("/run/part_00202.m4s", "404"),
                 ("/run/part_18446744073709551615.m4s", "404"),
                 ("/run/part_00000.m4s", "404"),
-                ("/run/segment_00040.m4s", "404"),
-                ("/run/segment_00000.m4s", "404"),
+                ("/run/segment_00041.m4s", "404"),
+                ("/run/segment_00001.m4s", "404"),
                 ("/run/init_1.mp4", "404"),
                 (
-                    "/run/segment_00039.m4s",
+                    "/run/segment_00040.m4s",
                     "<part 195><part 196><part 197><part 198><part 199>",
                 ),
             ],
@@ -777,16 +779,16 @@ mod tests {
         let mut stream = Stream::with_segments(3);
         stream.part();
         let hint = "/run/part_00016.m4s";
-        let blocked = "/live.m3u8?_HLS_msn=3&_HLS_part=1";
+        let blocked = "/live.m3u8?_HLS_msn=4&_HLS_part=1";
         check(&stream, &[(hint, "wait 3000"), (blocked, "wait 3000")]);
         stream.gap(4 * 6000);
         check(
             &stream,
             &[
                 (blocked, "playlist"),
-                ("/live.m3u8?_HLS_msn=3&_HLS_part=4", "playlist"),
-                ("/live.m3u8?_HLS_msn=3", "wait 3000"),
-                ("/live.m3u8?_HLS_msn=3&_HLS_part=5", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=4&_HLS_part=4", "playlist"),
+                ("/live.m3u8?_HLS_msn=4", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=4&_HLS_part=5", "wait 3000"),
                 // What was hinted is not to come.
                 (hint, "404"),
                 ("/run/part_00015.m4s", "<part 15>"),
@@ -800,21 +802,21 @@ mod tests {
         check(
             &stream,
             &[
-                ("/live.m3u8?_HLS_msn=3", "playlist"),
                 ("/live.m3u8?_HLS_msn=4", "playlist"),
-                ("/live.m3u8?_HLS_msn=5&_HLS_part=0", "wait 3000"),
-                ("/live.m3u8?_HLS_msn=7", "400"),
+                ("/live.m3u8?_HLS_msn=5", "playlist"),
+                ("/live.m3u8?_HLS_msn=6&_HLS_part=0", "wait 3000"),
+                ("/live.m3u8?_HLS_msn=8", "400"),
                 (
-                    "/run/segment_00002.m4s",
+                    "/run/segment_00003.m4s",
                     "<part 10><part 11><part 12><part 13><part 14>",
                 ),
                 // Part of it is there, but not the whole that its name means.
-                ("/run/segment_00003.m4s", "404"),
                 ("/run/segment_00004.m4s", "404"),
+                ("/run/segment_00005.m4s", "404"),
                 ("/run/part_00024.m4s", "404"),
             ],
         );
-        let Decision::Refuse(refusal) = ask(&stream, "/run/segment_00004.m4s", Nanos(0)) else {
+        let Decision::Refuse(refusal) = ask(&stream, "/run/segment_00005.m4s", Nanos(0)) else {
             panic!("there is nothing to hand out");
         };
         assert!(refusal.reason.contains("gap"), "{}", refusal.reason);
@@ -853,7 +855,7 @@ mod tests {
     #[test]
     fn nobody_waits_past_three_target_durations() {
         let stream = Stream::with_segments(3);
-        let path = "/live.m3u8?_HLS_msn=3&_HLS_part=0";
+        let path = "/live.m3u8?_HLS_msn=4&_HLS_part=0";
         assert_eq!(word(&ask(&stream, path, Nanos(2_999_999_999))), "wait 3000");
         assert_eq!(word(&ask(&stream, path, Nanos(3_000_000_000))), "503");
     }
@@ -867,11 +869,11 @@ mod tests {
             &stream,
             &[
                 ("/live.m3u8?_HLS_msn=900&_HLS_part=1", "playlist"),
-                ("/live.m3u8?_HLS_msn=4", "playlist"),
+                ("/live.m3u8?_HLS_msn=5", "playlist"),
                 ("/live.m3u8?wait=60000&version=900", "playlist"),
                 ("/live.m3u8?_HLS_part=1", "400"),
                 ("/run/part_00016.m4s", "404"),
-                ("/run/segment_00003.m4s", "<part 15>"),
+                ("/run/segment_00004.m4s", "<part 15>"),
             ],
         );
     }
@@ -889,7 +891,7 @@ mod tests {
                 ("/live.m3u8?wait=0&version=1", "playlist"),
                 ("/live.m3u8?version=1", "playlist"),
                 ("/live.m3u8?wait=999999&version=1", "wait 60000"),
-                ("/live.m3u8?wait=500&version=1&_HLS_msn=0", "playlist"),
+                ("/live.m3u8?wait=500&version=1&_HLS_msn=1", "playlist"),
             ],
         );
         assert_eq!(
@@ -944,9 +946,9 @@ mod tests {
         };
         for (path, expected) in [
             ("/live.m3u8", "no-cache"),
-            ("/live.m3u8?_HLS_msn=2", "public, max-age=0, s-maxage=6"),
+            ("/live.m3u8?_HLS_msn=3", "public, max-age=0, s-maxage=6"),
             ("/run/part_00001.m4s", "public, max-age=60, immutable"),
-            ("/run/segment_00001.m4s", "public, max-age=60, immutable"),
+            ("/run/segment_00002.m4s", "public, max-age=60, immutable"),
             ("/run/init.mp4", "public, max-age=86400, immutable"),
             ("/timestamps.json", "no-store"),
             ("/stats.json", "no-store"),

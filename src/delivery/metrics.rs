@@ -335,7 +335,7 @@ mod tests {
         }
         let samples = read(&render(&stats));
         for (series, expected) in [
-            ("llhls_live_edge_msn", 1.0),
+            ("llhls_live_edge_msn", 2.0),
             ("llhls_live_edge_part", 4.0),
             ("llhls_stream_ended", 0.0),
             ("llhls_rendition_parts_total{rendition=\"audio\"}", 13.0),

@@ -434,14 +434,14 @@ mod tests {
 #EXT-X-TARGETDURATION:1
 #EXT-X-SERVER-CONTROL:PART-HOLD-BACK=0.6,CAN-BLOCK-RELOAD=YES
 #EXT-X-PART-INF:PART-TARGET=0.2
-#EXT-X-MEDIA-SEQUENCE:0
+#EXT-X-MEDIA-SEQUENCE:1
 #EXT-X-MAP:URI=\"run/init.mp4\"
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:00.000Z
 #EXT-X-PART:URI=\"run/part_00000.m4s\",DURATION=0.2,INDEPENDENT=YES
 #EXT-X-PART:URI=\"run/part_00001.m4s\",DURATION=0.2
 #EXT-X-PART:URI=\"run/part_00002.m4s\",DURATION=0.1
 #EXTINF:0.50000,
-run/segment_00000.m4s
+run/segment_00001.m4s
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:00.500Z
 #EXT-X-PART:URI=\"run/part_00003.m4s\",DURATION=0.2,INDEPENDENT=YES
 #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"run/part_00004.m4s\"
@@ -461,14 +461,14 @@ run/segment_00000.m4s
 #EXT-X-TARGETDURATION:1
 #EXT-X-SERVER-CONTROL:PART-HOLD-BACK=0.6,CAN-BLOCK-RELOAD=YES
 #EXT-X-PART-INF:PART-TARGET=0.2
-#EXT-X-MEDIA-SEQUENCE:16
+#EXT-X-MEDIA-SEQUENCE:17
 #EXT-X-MAP:URI=\"run/init.mp4\"
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:16.000Z
 #EXTINF:1.00000,
-run/segment_00016.m4s
+run/segment_00017.m4s
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:17.000Z
 #EXTINF:1.00000,
-run/segment_00017.m4s
+run/segment_00018.m4s
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:18.000Z
 #EXT-X-PART:URI=\"run/part_00090.m4s\",DURATION=0.2,INDEPENDENT=YES
 #EXT-X-PART:URI=\"run/part_00091.m4s\",DURATION=0.2
@@ -476,7 +476,7 @@ run/segment_00017.m4s
 #EXT-X-PART:URI=\"run/part_00093.m4s\",DURATION=0.2
 #EXT-X-PART:URI=\"run/part_00094.m4s\",DURATION=0.2
 #EXTINF:1.00000,
-run/segment_00018.m4s
+run/segment_00019.m4s
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:19.000Z
 #EXT-X-PART:URI=\"run/part_00095.m4s\",DURATION=0.2,INDEPENDENT=YES
 #EXT-X-PART:URI=\"run/part_00096.m4s\",DURATION=0.2
@@ -484,7 +484,7 @@ run/segment_00018.m4s
 #EXT-X-PART:URI=\"run/part_00098.m4s\",DURATION=0.2
 #EXT-X-PART:URI=\"run/part_00099.m4s\",DURATION=0.2
 #EXTINF:1.00000,
-run/segment_00019.m4s
+run/segment_00020.m4s
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:20.000Z
 #EXT-X-PART:URI=\"run/part_00100.m4s\",DURATION=0.2,INDEPENDENT=YES
 #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"run/part_00101.m4s\"
@@ -506,7 +506,7 @@ run/segment_00019.m4s
 #EXT-X-TARGETDURATION:1
 #EXT-X-SERVER-CONTROL:PART-HOLD-BACK=0.6,CAN-BLOCK-RELOAD=YES
 #EXT-X-PART-INF:PART-TARGET=0.2
-#EXT-X-MEDIA-SEQUENCE:0
+#EXT-X-MEDIA-SEQUENCE:1
 #EXT-X-MAP:URI=\"run/init.mp4\"
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:00.000Z
 #EXT-X-PART:URI=\"run/part_00000.m4s\",DURATION=0.2,INDEPENDENT=YES
@@ -515,7 +515,7 @@ run/segment_00019.m4s
 #EXT-X-PART:URI=\"run/part_00003.m4s\",DURATION=0.2
 #EXT-X-PART:URI=\"run/part_00004.m4s\",DURATION=0.2
 #EXTINF:1.00000,
-run/segment_00000.m4s
+run/segment_00001.m4s
 #EXT-X-DISCONTINUITY
 #EXT-X-MAP:URI=\"run/init_1.mp4\"
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:08.000Z
@@ -540,7 +540,7 @@ run/segment_00000.m4s
 #EXT-X-TARGETDURATION:1
 #EXT-X-SERVER-CONTROL:PART-HOLD-BACK=0.6,CAN-BLOCK-RELOAD=YES
 #EXT-X-PART-INF:PART-TARGET=0.2
-#EXT-X-MEDIA-SEQUENCE:0
+#EXT-X-MEDIA-SEQUENCE:1
 #EXT-X-MAP:URI=\"run/init.mp4\"
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:00.000Z
 #EXT-X-PART:URI=\"run/part_00000.m4s\",DURATION=0.2,INDEPENDENT=YES
@@ -549,7 +549,7 @@ run/segment_00000.m4s
 #EXT-X-PART:URI=\"run/part_00003.m4s\",DURATION=0.2
 #EXT-X-PART:URI=\"run/part_00004.m4s\",DURATION=0.2
 #EXTINF:1.00000,
-run/segment_00000.m4s
+run/segment_00001.m4s
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:01.000Z
 #EXT-X-PART:URI=\"run/part_00005.m4s\",DURATION=0.2,INDEPENDENT=YES
 #EXT-X-PART:URI=\"run/part_00006.m4s\",DURATION=0.2
@@ -558,7 +558,7 @@ run/segment_00000.m4s
 #EXT-X-PART:URI=\"run/part_00009.m4s\",DURATION=0.2,GAP=YES
 #EXT-X-GAP
 #EXTINF:1.00000,
-run/segment_00001.m4s
+run/segment_00002.m4s
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:02.000Z
 #EXT-X-PART:URI=\"run/part_00010.m4s\",DURATION=0.2,GAP=YES
 #EXT-X-PART:URI=\"run/part_00011.m4s\",DURATION=0.2,GAP=YES
@@ -575,14 +575,14 @@ run/segment_00001.m4s
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:01.000Z
 #EXT-X-GAP
 #EXTINF:1.00000,
-run/segment_00001.m4s
+run/segment_00002.m4s
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:02.000Z
 #EXT-X-PART:URI=\"run/part_00010.m4s\",DURATION=0.2,GAP=YES
 #EXT-X-PART:URI=\"run/part_00011.m4s\",DURATION=0.2,GAP=YES
 #EXT-X-PART:URI=\"run/part_00012.m4s\",DURATION=0.03333,GAP=YES
 #EXT-X-GAP
 #EXTINF:0.43333,
-run/segment_00002.m4s
+run/segment_00003.m4s
 ";
         assert!(later.contains(older), "{later}");
     }
@@ -600,7 +600,7 @@ run/segment_00002.m4s
 #EXT-X-TARGETDURATION:1
 #EXT-X-SERVER-CONTROL:PART-HOLD-BACK=0.6,CAN-BLOCK-RELOAD=YES
 #EXT-X-PART-INF:PART-TARGET=0.192
-#EXT-X-MEDIA-SEQUENCE:0
+#EXT-X-MEDIA-SEQUENCE:1
 #EXT-X-MAP:URI=\"run/audio_init.mp4\"
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:00.000Z
 #EXT-X-PART:URI=\"run/audio_part_00000.m4s\",DURATION=0.192,INDEPENDENT=YES
@@ -610,16 +610,16 @@ run/segment_00002.m4s
 #EXT-X-PART:URI=\"run/audio_part_00004.m4s\",DURATION=0.192,INDEPENDENT=YES
 #EXT-X-PART:URI=\"run/audio_part_00005.m4s\",DURATION=0.04267,INDEPENDENT=YES
 #EXTINF:1.00267,
-run/audio_segment_00000.m4s
+run/audio_segment_00001.m4s
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:01.003Z
 #EXT-X-PART:URI=\"run/audio_part_00006.m4s\",DURATION=0.192,GAP=YES
 #EXT-X-PART:URI=\"run/audio_part_00007.m4s\",DURATION=0.108,GAP=YES
 #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"run/audio_part_00008.m4s\"
-#EXT-X-RENDITION-REPORT:URI=\"live_video.m3u8\",LAST-MSN=1,LAST-PART=4
+#EXT-X-RENDITION-REPORT:URI=\"live_video.m3u8\",LAST-MSN=2,LAST-PART=4
 "
         );
         let video = text_of(&presentation, VIDEO);
-        let report = "#EXT-X-RENDITION-REPORT:URI=\"live_audio.m3u8\",LAST-MSN=1,LAST-PART=1\n";
+        let report = "#EXT-X-RENDITION-REPORT:URI=\"live_audio.m3u8\",LAST-MSN=2,LAST-PART=1\n";
         assert!(video.ends_with(report), "{video}");
     }
 
@@ -630,13 +630,13 @@ run/audio_segment_00000.m4s
         let mut stream = Stream::with_segments(1);
         let plain = text(&stream, &STYLE);
         assert!(
-            plain.ends_with(&format!("segment_00000.m4s\n{PART_HINT}")),
+            plain.ends_with(&format!("segment_00001.m4s\n{PART_HINT}")),
             "{plain}"
         );
         stream.publish(Publication::ComingInit(RenditionId::MAIN));
         let announced = text(&stream, &STYLE);
         assert!(
-            announced.ends_with(&format!("segment_00000.m4s\n{MAP_HINT}{PART_HINT}")),
+            announced.ends_with(&format!("segment_00001.m4s\n{MAP_HINT}{PART_HINT}")),
             "nothing else is told of it: {announced}"
         );
         assert_eq!(announced.replace(MAP_HINT, ""), plain);
@@ -658,7 +658,7 @@ run/audio_segment_00000.m4s
         }
         let text = text(&stream, &STYLE);
         assert!(
-            text.contains("#EXT-X-MEDIA-SEQUENCE:6\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n"),
+            text.contains("#EXT-X-MEDIA-SEQUENCE:7\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n"),
             "{text}"
         );
         assert!(!text.contains("#EXT-X-DISCONTINUITY\n"), "{text}");
@@ -672,11 +672,11 @@ run/audio_segment_00000.m4s
         let text = text(&stream, &STYLE);
         let tail = "\
 #EXTINF:1.00000,
-run/segment_00000.m4s
+run/segment_00001.m4s
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:01.000Z
 #EXT-X-PART:URI=\"run/part_00005.m4s\",DURATION=0.2,INDEPENDENT=YES
 #EXTINF:0.20000,
-run/segment_00001.m4s
+run/segment_00002.m4s
 #EXT-X-ENDLIST
 ";
         assert!(text.ends_with(tail), "{text}");
@@ -695,7 +695,7 @@ run/segment_00001.m4s
 #EXT-X-TARGETDURATION:1
 #EXT-X-SERVER-CONTROL:PART-HOLD-BACK=0.6,CAN-BLOCK-RELOAD=YES
 #EXT-X-PART-INF:PART-TARGET=0.2
-#EXT-X-MEDIA-SEQUENCE:0
+#EXT-X-MEDIA-SEQUENCE:1
 #EXT-X-MAP:URI=\"run/init.mp4\"
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:00.000Z
 #EXT-X-PART:URI=\"run/part_00000.m4s\",DURATION=0.2,INDEPENDENT=YES
@@ -704,9 +704,9 @@ run/segment_00001.m4s
 #EXT-X-PART:URI=\"run/part_00003.m4s\",DURATION=0.2
 #EXT-X-PART:URI=\"run/part_00004.m4s\",DURATION=0.2
 #EXTINF:1.00000,
-run/segment_00000.m4s
+run/segment_00001.m4s
 #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"run/part_00005.m4s\"
-#EXT-X-RENDITION-REPORT:URI=\"live_audio.m3u8\",LAST-MSN=1,LAST-PART=0
+#EXT-X-RENDITION-REPORT:URI=\"live_audio.m3u8\",LAST-MSN=2,LAST-PART=0
 "
         );
     }
@@ -726,7 +726,7 @@ run/segment_00000.m4s
 #EXT-X-TARGETDURATION:1
 #EXT-X-SERVER-CONTROL:PART-HOLD-BACK=0.6,CAN-BLOCK-RELOAD=YES
 #EXT-X-PART-INF:PART-TARGET=0.192
-#EXT-X-MEDIA-SEQUENCE:0
+#EXT-X-MEDIA-SEQUENCE:1
 #EXT-X-MAP:URI=\"run/audio_init.mp4\"
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:00.000Z
 #EXT-X-PART:URI=\"run/audio_part_00000.m4s\",DURATION=0.192,INDEPENDENT=YES
@@ -736,10 +736,10 @@ run/segment_00000.m4s
 #EXT-X-PART:URI=\"run/audio_part_00004.m4s\",DURATION=0.192,INDEPENDENT=YES
 #EXT-X-PART:URI=\"run/audio_part_00005.m4s\",DURATION=0.04267,INDEPENDENT=YES
 #EXTINF:1.00267,
-run/audio_segment_00000.m4s
+run/audio_segment_00001.m4s
 #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"run/audio_part_00006.m4s\"
-#EXT-X-RENDITION-REPORT:URI=\"live_video.m3u8\",LAST-MSN=1,LAST-PART=1
-#EXT-X-RENDITION-REPORT:URI=\"live_video_1.m3u8\",LAST-MSN=0,LAST-PART=4
+#EXT-X-RENDITION-REPORT:URI=\"live_video.m3u8\",LAST-MSN=2,LAST-PART=1
+#EXT-X-RENDITION-REPORT:URI=\"live_video_1.m3u8\",LAST-MSN=1,LAST-PART=4
 "
         );
     }
@@ -759,12 +759,12 @@ run/audio_segment_00000.m4s
         presentation.segment(AUDIO);
         let text = text_of(&presentation, AUDIO);
         assert!(
-            text.contains("#EXT-X-MEDIA-SEQUENCE:6\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n#EXT-X-MAP"),
+            text.contains("#EXT-X-MEDIA-SEQUENCE:7\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n#EXT-X-MAP"),
             "{text}"
         );
         let video = text_of(&presentation, VIDEO);
         assert!(
-            video.ends_with("URI=\"live_audio.m3u8\",LAST-MSN=6,LAST-PART=5\n"),
+            video.ends_with("URI=\"live_audio.m3u8\",LAST-MSN=7,LAST-PART=5\n"),
             "{video}"
         );
     }
@@ -776,12 +776,12 @@ run/audio_segment_00000.m4s
         presentation.part(VIDEO);
         let audio = text_of(&presentation, AUDIO);
         assert!(
-            audio.ends_with("run/audio_segment_00001.m4s\n#EXT-X-ENDLIST\n"),
+            audio.ends_with("run/audio_segment_00002.m4s\n#EXT-X-ENDLIST\n"),
             "{audio}"
         );
         let video = text_of(&presentation, VIDEO);
         assert!(
-            video.ends_with("URI=\"live_audio.m3u8\",LAST-MSN=1,LAST-PART=5\n"),
+            video.ends_with("URI=\"live_audio.m3u8\",LAST-MSN=2,LAST-PART=5\n"),
             "{video}"
         );
     }
@@ -793,12 +793,12 @@ run/audio_segment_00000.m4s
         let mut presentation = presentation.with_segments(1);
         let text = text_of(&presentation, VIDEO);
         assert!(
-            text.ends_with("URI=\"live_audio.m3u8\",LAST-MSN=0\n"),
+            text.ends_with("URI=\"live_audio.m3u8\",LAST-MSN=1\n"),
             "{text}"
         );
         presentation.part(AUDIO);
         let text = text_of(&presentation, VIDEO);
-        assert!(text.ends_with("LAST-MSN=1,LAST-PART=0\n"), "{text}");
+        assert!(text.ends_with("LAST-MSN=2,LAST-PART=0\n"), "{text}");
     }
 
     #[test]
@@ -836,7 +836,7 @@ run/audio_segment_00000.m4s
         let tail = "\
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:00.000Z
 #EXTINF:1.00000,
-run/segment_00000.m4s
+run/segment_00001.m4s
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:01.000Z
 #EXT-X-PART:URI=\"run/part_00005.m4s\",DURATION=0.2,INDEPENDENT=YES
 #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"run/part_00006.m4s\"

@@ -460,7 +460,7 @@ mod tests {
         stats.delays.handover.record(Nanos::from_millis(1));
         stats.delays.handover.record(Nanos::from_millis(3));
         let document: Value = serde_json::from_str(&stats.render()).unwrap();
-        assert_eq!(document["edge"], json!({ "msn": 1, "part": 0 }));
+        assert_eq!(document["edge"], json!({ "msn": 2, "part": 0 }));
         assert_eq!(document["version"], 2);
         assert_eq!(
             document["tracks"],

@@ -77,14 +77,14 @@ mod tests {
         assert_eq!(
             serde_json::from_str::<Value>(&text).unwrap(),
             json!({
-                "segments": { "segment_00000.m4s": at(400) },
+                "segments": { "segment_00001.m4s": at(400) },
                 "parts": {
                     "part_00000.m4s": at(200),
                     "part_00001.m4s": at(400),
                     "part_00002.m4s": at(600),
                 },
                 "captured": {
-                    "segment_00000.m4s": at(0),
+                    "segment_00001.m4s": at(0),
                     "part_00000.m4s": at(0),
                     "part_00001.m4s": at(200),
                     "part_00002.m4s": at(400),
@@ -107,7 +107,7 @@ mod tests {
         };
         assert_eq!(
             names("segments"),
-            ["audio_segment_00001.m4s", "segment_00001.m4s"]
+            ["audio_segment_00002.m4s", "segment_00002.m4s"]
         );
         assert_eq!(names("parts").len(), 5 + 6);
         assert!(document["captured"]["audio_part_00011.m4s"].is_i64());
@@ -131,7 +131,7 @@ mod tests {
         let text = rendered(&stream.origin, 5, START);
         let document: Value = serde_json::from_str(&text).unwrap();
         assert!(document["parts"]["part_00005.m4s"].is_i64(), "{text}");
-        for name in ["part_00006.m4s", "segment_00001.m4s"] {
+        for name in ["part_00006.m4s", "segment_00002.m4s"] {
             assert!(!text.contains(name), "{text}");
         }
     }
@@ -142,7 +142,7 @@ mod tests {
         let document: Value = serde_json::from_str(&text).unwrap();
         let names: Vec<&String> = document["segments"].as_object().unwrap().keys().collect();
         assert_eq!(names.len(), 5);
-        assert!(document["segments"]["segment_00019.m4s"].is_i64());
+        assert!(document["segments"]["segment_00020.m4s"].is_i64());
         assert_eq!(document["parts"].as_object().unwrap().len(), 25);
     }
 }

@@ -19,7 +19,10 @@ impl Origin {
             rendition.window.end_run(now, events);
         }
         let windows = self.renditions.iter().map(Rendition::window);
-        let next = windows.map(LiveWindow::next_msn).max().unwrap_or(Msn(0));
+        let next = windows
+            .map(LiveWindow::next_msn)
+            .max()
+            .unwrap_or(Msn::FIRST);
         for place in 0..self.renditions.len() {
             self.fill(RenditionId(place), next, now, events);
             self.renditions[place].window.begin_run(next);
@@ -122,7 +125,7 @@ mod tests {
         let events = stream.publish(Publication::EndOfRun);
         assert!(matches!(
             &events[..],
-            [Event::SegmentPublished { msn: Msn(2), .. }]
+            [Event::SegmentPublished { msn: Msn(3), .. }]
         ));
         assert!(!stream.origin.is_ended());
         assert!(stream.window().version() > before);
@@ -132,18 +135,18 @@ mod tests {
         stream.segment(5);
         stream.segment(5);
         let (media, gap) = (false, true);
-        let expected = [(0, media, false), (1, media, false), (2, media, false)];
+        let expected = [(1, media, false), (2, media, false), (3, media, false)];
         assert_eq!(segments(stream.window())[..3], expected);
         assert_eq!(
             segments(stream.window())[3..],
-            [(3, media, true), (4, media, false)]
+            [(4, media, true), (5, media, false)]
         );
         // A second time, with nothing in between.
         for _ in 0..2 {
             assert_eq!(violations(&stream.publish(Publication::EndOfRun)), 0);
         }
         stream.segment(5);
-        assert_eq!(segments(stream.window()).last(), Some(&(5, media, true)));
+        assert_eq!(segments(stream.window()).last(), Some(&(6, media, true)));
         assert!(
             segments(stream.window())
                 .iter()
@@ -166,14 +169,14 @@ mod tests {
             })
         };
         let [video, audio] = ends(&presentation);
-        assert_eq!(video.0, Msn(3));
-        assert_eq!(audio.0, Msn(3));
+        assert_eq!(video.0, Msn(4));
+        assert_eq!(audio.0, Msn(4));
         // The hole ends where the others' media does, to a tick of 48 kHz.
         assert!((video.1 - audio.1).0.abs() < 21_000, "{video:?} {audio:?}");
         let presentation = presentation.with_segments(1);
         for id in [VIDEO, AUDIO] {
             let last = segments(presentation.window(id)).last().copied();
-            assert_eq!(last, Some((4, false, true)));
+            assert_eq!(last, Some((5, false, true)));
         }
     }
 
@@ -202,13 +205,13 @@ mod tests {
         assert_eq!(
             segments(presentation.window(AUDIO)),
             [
-                (0, false, false),
-                (1, true, true),
-                (2, true, false),
-                (3, false, false)
+                (1, false, false),
+                (2, true, true),
+                (3, true, false),
+                (4, false, false)
             ]
         );
-        assert_eq!(segments(presentation.window(late)), [(3, false, false)]);
+        assert_eq!(segments(presentation.window(late)), [(4, false, false)]);
         assert_eq!(presentation.window(late).discontinuity_sequence(), 1);
     }
 
@@ -227,7 +230,7 @@ mod tests {
             presentation.segment(id);
         }
         assert!(presentation.origin.common().is_some());
-        assert_eq!(segments(presentation.window(AUDIO)), [(1, false, true)]);
+        assert_eq!(segments(presentation.window(AUDIO)), [(2, false, true)]);
     }
 
     #[test]

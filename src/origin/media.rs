@@ -14,6 +14,12 @@ use crate::time::{MediaTime, UnixTime};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Msn(pub u64);
 
+impl Msn {
+    /// What a presentation begins with. Any number is allowed (RFC 8216bis 4.4.3.2), but to hls.js a segment of number 0
+    /// is none: each part of it that is appended makes it forget the others, which it then loads again.
+    pub const FIRST: Self = Self(1);
+}
+
 /// The place of a part in its segment, from 0 (RFC 8216bis 6.2.5.2, `_HLS_part`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartIndex(pub u64);

@@ -166,7 +166,7 @@ impl Origin {
         let Some(late) = self
             .rendition(id)
             .map(Rendition::window)
-            .filter(|window| !window.has_begun() && window.next_msn() != Msn(0))
+            .filter(|window| !window.has_begun() && window.next_msn() != Msn::FIRST)
         else {
             return;
         };

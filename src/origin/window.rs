@@ -173,18 +173,18 @@ impl LiveWindow {
             awaits_init: false,
             segments: VecDeque::new(),
             open: None,
-            first_msn: Msn(0),
-            next_msn: Msn(0),
+            first_msn: Msn::FIRST,
+            next_msn: Msn::FIRST,
             next_part: PartNumber(0),
-            first_listed: Msn(0),
+            first_listed: Msn::FIRST,
             discontinuity_sequence: 0,
             constants: None,
             is_live: false,
-            first_with_parts: Msn(0),
+            first_with_parts: Msn::FIRST,
             longest_playlist: Nanos(0),
             bandwidth: Bandwidth::default(),
             joins_at_discontinuity: false,
-            first_of_run: Msn(0),
+            first_of_run: Msn::FIRST,
             begins_run: false,
             is_ended: false,
             version: Version(0),
@@ -451,7 +451,7 @@ impl LiveWindow {
         let is_joint = std::mem::take(&mut self.joins_at_discontinuity);
         let begins_run = std::mem::take(&mut self.begins_run);
         let is_discontinuity =
-            (is_discontinuity || is_new_format || is_joint || begins_run) && msn != Msn(0);
+            (is_discontinuity || is_new_format || is_joint || begins_run) && msn != Msn::FIRST;
         if is_discontinuity {
             events.push(Event::Discontinuity {
                 rendition: self.rendition.clone(),
@@ -915,7 +915,7 @@ mod tests {
                 rendition: "video".to_owned(),
                 name: "part_00005.m4s".to_owned(),
                 number: PartNumber(5),
-                segment: "segment_00001.m4s".to_owned(),
+                segment: "segment_00002.m4s".to_owned(),
                 size: 8,
                 duration: ticks(PART),
                 captured: at,
@@ -927,8 +927,8 @@ mod tests {
             stream.end_segment(),
             [Event::SegmentPublished {
                 rendition: "video".to_owned(),
-                name: "segment_00001.m4s".to_owned(),
-                msn: Msn(1),
+                name: "segment_00002.m4s".to_owned(),
+                msn: Msn(2),
                 size: 8,
                 duration: ticks(PART),
                 program_date_time: START + Nanos::from_seconds(1),
@@ -943,8 +943,8 @@ mod tests {
             stream.part()[0],
             Event::Discontinuity {
                 rendition: "video".to_owned(),
-                segment: "segment_00002.m4s".to_owned(),
-                msn: Msn(2),
+                segment: "segment_00003.m4s".to_owned(),
+                msn: Msn(3),
                 program_date_time: at,
             }
         );
@@ -959,9 +959,9 @@ mod tests {
     fn part_numbers_run_on_over_segments_and_the_edge_follows() {
         let mut stream = Stream::with_segments(2);
         let edge = |stream: &Stream| stream.window().edge().map(|edge| (edge.msn.0, edge.part.0));
-        assert_eq!(edge(&stream), Some((1, 4)));
+        assert_eq!(edge(&stream), Some((2, 4)));
         stream.part();
-        assert_eq!(edge(&stream), Some((2, 0)));
+        assert_eq!(edge(&stream), Some((3, 0)));
         assert_eq!(stream.window().next_part(), PartNumber(11));
         assert_eq!(edge(&Stream::new(SETTINGS, CONSTANTS)), None);
     }
@@ -971,20 +971,20 @@ mod tests {
         let mut stream = Stream::with_segments(40);
         stream.part();
         let window = stream.window();
-        assert_eq!(numbers(window.listed()), [36, 37, 38, 39]);
-        assert_eq!(window.first_listed(), Msn(36));
+        assert_eq!(numbers(window.listed()), [37, 38, 39, 40]);
+        assert_eq!(window.first_listed(), Msn(37));
         let kept = numbers(window.kept());
-        assert!(kept[0] <= 36 - 4, "twice the window at least: {kept:?}");
+        assert!(kept[0] <= 37 - 4, "twice the window at least: {kept:?}");
         assert!(kept.len() <= 12, "and not without end: {kept:?}");
         assert!(window.segment(Msn(kept[0])).is_some());
         assert!(window.segment(Msn(kept[0] - 1)).is_none());
-        assert!(window.segment(Msn(40)).is_none(), "still open");
+        assert!(window.segment(Msn(41)).is_none(), "still open");
         let part = |number| {
             window
                 .part(PartNumber(number))
                 .map(|part| part.bytes.clone())
         };
-        let oldest = kept[0] * 5;
+        let oldest = (kept[0] - Msn::FIRST.0) * 5;
         assert_eq!(part(oldest - 1), None);
         for number in oldest..=200 {
             assert_eq!(part(number), Some(part_bytes(number)), "{number}");
@@ -996,9 +996,9 @@ mod tests {
     #[test]
     fn parts_are_listed_for_whole_segments_within_three_target_durations() {
         let mut stream = Stream::with_segments(10);
-        assert_eq!(stream.window().first_listed_parts(), Msn(7));
-        stream.part();
         assert_eq!(stream.window().first_listed_parts(), Msn(8));
+        stream.part();
+        assert_eq!(stream.window().first_listed_parts(), Msn(9));
     }
 
     #[test]
@@ -1012,7 +1012,7 @@ mod tests {
             seen.push((window.first_listed().0, window.discontinuity_sequence()));
             stream.segment(5);
         }
-        assert_eq!(seen, [(2, 0), (3, 0), (4, 0), (5, 0), (6, 1), (7, 1)]);
+        assert_eq!(seen, [(3, 0), (4, 0), (5, 0), (6, 0), (7, 1), (8, 1)]);
     }
 
     #[test]
@@ -1094,7 +1094,7 @@ mod tests {
             violations(&end),
             [
                 Violation::ConstantsChanged,
-                Violation::SegmentLongerThanTarget(Msn(1))
+                Violation::SegmentLongerThanTarget(Msn(2))
             ]
         );
         assert_eq!(stream.window().constants(), Some(&CONSTANTS));
@@ -1151,7 +1151,7 @@ mod tests {
             // Media time at which each segment appeared, with its length.
             let mut appeared = Vec::new();
             let mut longest = Nanos(0);
-            let mut before = (Version(0), Msn(0), 0, None);
+            let mut before = (Version(0), Msn::FIRST, 0, None);
             let mut was_removed = false;
             for (parts, is_discontinuity) in segments {
                 if is_discontinuity {
@@ -1179,15 +1179,15 @@ mod tests {
                 appeared.push((stream.position, newest.duration.nanos()));
                 let listed = duration_of(window.listed());
                 // PL-12.
-                was_removed |= window.first_listed() > Msn(0);
+                was_removed |= window.first_listed() > Msn::FIRST;
                 if was_removed {
                     prop_assert!(listed >= three, "{listed:?}");
                 }
                 // PL-38, PL-37: everything younger than its promise is there.
-                for (msn, (at, length)) in appeared.iter().enumerate() {
+                for (msn, (at, length)) in (Msn::FIRST.0..).zip(&appeared) {
                     let age = Nanos(stream.position.0 - at.0);
                     if age < *length + longest {
-                        prop_assert!(window.segment(Msn(msn as u64)).is_some(), "{msn}");
+                        prop_assert!(window.segment(Msn(msn)).is_some(), "{msn}");
                     }
                 }
                 // Memory does not grow without end.

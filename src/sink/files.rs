@@ -171,7 +171,7 @@ impl LlHlsSink {
             gst::StateChangeError
         })?;
         let first = if going_on.is_none() {
-            output.first().0
+            output.first().0.saturating_sub(Msn::FIRST.0)
         } else {
             0
         };

@@ -78,15 +78,15 @@ impl Output {
         let folder = Folder::make(&settings.location)?;
         folder.entries()?;
         let renditions = &settings.writer.renditions;
-        let last = folder
+        let next = folder
             .own_files(renditions)
             .into_iter()
             .filter_map(|(_, name)| match name {
-                MediaName::Segment(msn) => Some(msn.0 + 1),
+                MediaName::Segment(msn) => Some(Msn(msn.0 + 1)),
                 _ => None,
             })
             .max();
-        let first = settings.first.unwrap_or(Msn(last.unwrap_or(0)));
+        let first = settings.first.or(next).unwrap_or(Msn::FIRST);
         let Some(manner) = settings.manner else {
             let told = move |written| {
                 if let Written::Warning(text) = written {

@@ -590,7 +590,7 @@ mod tests {
             }
         }
         for (_, rendition) in origin.renditions() {
-            assert_eq!(rendition.window().next_msn(), Msn(20));
+            assert_eq!(rendition.window().next_msn(), Msn(21));
         }
     }
 }

@@ -382,7 +382,7 @@ impl Work {
                     has_playlist: false,
                     named_init: None,
                     target_duration: None,
-                    has_hole: first > Msn(0),
+                    has_hole: first > Msn::FIRST,
                     bandwidth: 0,
                     oldest: segments.into_iter().min(),
                 }

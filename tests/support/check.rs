@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     http::Client,
     media::{Chunk, Init, Sample},
-    playlist::{Nanos, Playlist, Segment},
+    playlist::{FIRST_MSN, Nanos, Playlist, Segment},
     stream::Stream,
 };
 
@@ -204,7 +204,10 @@ impl Watcher {
 /// Checks every byte of a stream that is over and whose playlist lost nothing.
 pub fn check_ended(stream: &Stream, playlist: Playlist, allowed: Allowed) -> Run {
     assert!(playlist.is_ended, "PL-42: {}", playlist.text);
-    assert_eq!(playlist.media_sequence, 0, "a playlist that lost nothing");
+    assert_eq!(
+        playlist.media_sequence, FIRST_MSN,
+        "a playlist that lost nothing"
+    );
     let mut client = stream.client();
     let mut inits = BTreeMap::new();
     let mut segments = Vec::new();
@@ -276,7 +279,7 @@ fn check_durations(
         "CM-11: EXTINF of {}",
         segment.uri
     );
-    let obeys_target = segment.msn > 0 || !allowed.first_segment_without_parts;
+    let obeys_target = segment.msn > FIRST_MSN || !allowed.first_segment_without_parts;
     let last = chunks.len() - 1;
     for (nth, chunk) in chunks.iter().enumerate().filter(|_| obeys_target) {
         let duration = printed(chunk.duration(), init);

@@ -7,6 +7,9 @@ use std::collections::HashMap;
 /// Nanoseconds.
 pub type Nanos = i64;
 
+/// The number of the first segment of a presentation: not 0, which hls.js takes for none.
+pub const FIRST_MSN: u64 = 1;
+
 #[derive(Clone, Debug)]
 pub struct Playlist {
     pub text: String,
@@ -68,13 +71,13 @@ impl Playlist {
     /// Reads and checks.
     pub fn read(text: &str) -> Self {
         let playlist = Self::read_joined(text);
-        if playlist.media_sequence > 0 {
+        if playlist.media_sequence > FIRST_MSN {
             playlist.check_window();
         }
         playlist
     }
 
-    /// The same of a rendition that may have joined the others late: that its first number is not 0 does not mean that
+    /// The same of a rendition that may have joined the others late: that its first number is not the first of all does not mean that
     /// anything was removed.
     pub fn read_joined(text: &str) -> Self {
         let playlist = Reader::default().read(text);

@@ -6,7 +6,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { START_DEADLINE_MS, addresses, commandLine, median, report, rounded, untilGrown, withPage, withServer } from './browser.mjs';
+import { START_DEADLINE_MS, addresses, commandLine, median, report, rounded, withPage, withServer } from './browser.mjs';
 
 const PAGE = '<!doctype html><title>benchmark</title><video id="video" autoplay muted playsinline></video><script src="hls.js"></script>';
 const MOST_LATENCY_SECONDS = 6;
@@ -18,7 +18,6 @@ const figures = { player: 'benchmark page' };
 
 try {
   const { playlist } = await addresses(url);
-  await untilGrown(playlist);
   const script = await readFile(createRequire(import.meta.url).resolve('hls.js/dist/hls.min.js'));
   const files = { '/': ['text/html', PAGE], '/hls.js': ['text/javascript', script] };
   await withServer(files, (server) => withPage({ complaints, viewport }, async (page) => {

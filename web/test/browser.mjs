@@ -38,20 +38,6 @@ export async function addresses(given) {
   return { page: url.href, playlist: new URL(name, url).href };
 }
 
-// Waits until the stream is three segments old. hls.js 1.7.4 that begins in segment number 0 loads its parts over and over until
-// the next segment is complete, and stalls: its fragment tracker takes the number 0 for none (`sn || -1`), so each part that
-// is appended makes it forget the others. True of any origin that counts from 0, and not what these tests are about.
-export async function untilGrown(playlist) {
-  const end = Date.now() + START_DEADLINE_MS;
-  while (Date.now() < end) {
-    const text = await (await fetch(playlist)).text();
-    // A multivariant playlist has no segments of its own to count.
-    if (text.includes('#EXT-X-STREAM-INF') || text.split('#EXTINF').length > 3) return;
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-  throw new Error(`${playlist} lists no three segments after ${START_DEADLINE_MS / 1000} s`);
-}
-
 // Serves a test's own page and scripts from another origin than the stream's, so that its CORS answers are tried as well.
 // `files` maps a path to [type, content].
 export async function withServer(files, test) {

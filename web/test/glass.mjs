@@ -8,7 +8,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { START_DEADLINE_MS, rounded, untilGrown, withPage, withServer } from './browser.mjs';
+import { START_DEADLINE_MS, rounded, withPage, withServer } from './browser.mjs';
 
 const FIELD = 40;
 // White, black, 24 bits of Unix milliseconds, a bit of parity.
@@ -38,7 +38,6 @@ if (!playlist || !PLAYERS[player]) throw new Error(`a playlist and a player are 
 
 const { script, start, options } = PLAYERS[player];
 const content = await readFile(createRequire(import.meta.url).resolve(script));
-await untilGrown(playlist);
 for (let round = 0; round < starts; round += 1) {
   const files = { '/': ['text/html', PAGE], '/player.js': ['text/javascript', content] };
   await withServer(files, (server) => withPage({}, async (page) => {

@@ -2,7 +2,7 @@
 //
 //     node web/test/hlsjs.mjs URL [seconds] [--screenshot FILE] [--size WIDTHxHEIGHT] [--tracks audio,video] [--deltas]
 
-import { START_DEADLINE_MS, addresses, commandLine, countMedia, median, report, rounded, untilGrown, watch, withPage } from './browser.mjs';
+import { START_DEADLINE_MS, addresses, commandLine, countMedia, median, report, rounded, watch, withPage } from './browser.mjs';
 
 const MOST_LATENCY_SECONDS = 6;
 
@@ -12,8 +12,7 @@ const failures = [];
 const figures = { player: 'hls.js' };
 
 try {
-  const { page: address, playlist } = await addresses(url);
-  await untilGrown(playlist);
+  const { page: address } = await addresses(url);
   await withPage({ complaints, viewport }, async (page, chromium) => {
     figures.chromium = chromium;
     const media = countMedia(page);

@@ -8,7 +8,7 @@
 
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { START_DEADLINE_MS, addresses, report, rounded, untilGrown, withPage } from './browser.mjs';
+import { START_DEADLINE_MS, addresses, report, rounded, withPage } from './browser.mjs';
 
 const goesOn = process.argv.includes('continue');
 const PAUSE_MS = 3000;
@@ -23,8 +23,7 @@ const figures = { player: 'player page, source interrupted' };
 const source = spawn(process.argv[2], process.argv.slice(3), { stdio: ['pipe', 'pipe', 'inherit'] });
 source.on('error', (error) => failures.push(error.message));
 try {
-  const { page: address, playlist } = await addresses(await printedAddress());
-  await untilGrown(playlist);
+  const { page: address } = await addresses(await printedAddress());
   await withPage({ complaints }, async (page) => {
     await page.goto(address);
     await page.waitForFunction(() => window.llhls?.stats().startup != null, null, { timeout: START_DEADLINE_MS });

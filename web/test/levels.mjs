@@ -2,7 +2,7 @@
 //
 //     node web/test/levels.mjs URL
 
-import { START_DEADLINE_MS, addresses, commandLine, median, report, rounded, untilGrown, watch, withPage } from './browser.mjs';
+import { START_DEADLINE_MS, addresses, commandLine, median, report, rounded, watch, withPage } from './browser.mjs';
 
 const SECONDS_ON_A_LEVEL = 3;
 const SWITCH_DEADLINE_MS = 10000;
@@ -13,8 +13,7 @@ const failures = [];
 const figures = { player: 'hls.js on a ladder', visited: [] };
 
 try {
-  const { page: address, playlist } = await addresses(url);
-  await untilGrown(playlist);
+  const { page: address } = await addresses(url);
   await withPage({ complaints, viewport }, async (page) => {
     await page.goto(address);
     await page.waitForFunction(() => window.llhls?.stats().startup != null, null, { timeout: START_DEADLINE_MS });

@@ -149,11 +149,11 @@ fn a_delta_update_of_a_long_window() {
 #EXT-X-TARGETDURATION:1
 #EXT-X-SERVER-CONTROL:CAN-SKIP-UNTIL=6.0,PART-HOLD-BACK=0.6,CAN-BLOCK-RELOAD=YES
 #EXT-X-PART-INF:PART-TARGET=0.2
-#EXT-X-MEDIA-SEQUENCE:3
+#EXT-X-MEDIA-SEQUENCE:4
 #EXT-X-SKIP:SKIPPED-SEGMENTS=3
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:06.000Z
 #EXTINF:1.00000,
-run/segment_00006.m4s
+run/segment_00007.m4s
 ";
     assert!(text.starts_with(head), "{text}");
     let whole = full(&stream).unwrap();
@@ -204,8 +204,8 @@ fn deltas_are_for_live_playlists_that_have_something_to_skip() {
         ("_HLS_skip=YES", &shorter),
         ("_HLS_skip=v2", &shorter),
         ("_HLS_skip=maybe", &whole),
-        ("_HLS_msn=13&_HLS_part=0&_HLS_skip=YES", &shorter),
-        ("_HLS_msn=2&_HLS_skip=YES", &shorter),
+        ("_HLS_msn=14&_HLS_part=0&_HLS_skip=YES", &shorter),
+        ("_HLS_msn=3&_HLS_skip=YES", &shorter),
         ("_HLS_skip=YES&wait=1000&version=1", &shorter),
     ] {
         assert_eq!(content(&stream, query), *expected, "{query}");

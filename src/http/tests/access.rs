@@ -141,7 +141,7 @@ fn answers_to_a_header_stay_with_who_sent_it() {
     let site = Site::live_with(guarded());
     let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
     for (path, expected) in [
-        ("/live.m3u8?_HLS_msn=0", "no-cache"),
+        ("/live.m3u8?_HLS_msn=1", "no-cache"),
         ("/run/part_00000.m4s", "private, max-age=60, immutable"),
     ] {
         assert_eq!(
@@ -149,7 +149,7 @@ fn answers_to_a_header_stay_with_who_sent_it() {
             expected
         );
     }
-    let in_path = site.get(&format!("/t/{TOKEN}/live.m3u8?_HLS_msn=0"));
+    let in_path = site.get(&format!("/t/{TOKEN}/live.m3u8?_HLS_msn=1"));
     assert_eq!(
         in_path.header("cache-control"),
         "public, max-age=0, s-maxage=6"

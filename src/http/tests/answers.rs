@@ -24,7 +24,7 @@ fn long() -> Site {
     }
     site.part();
     site.until("all is applied", |stats| {
-        stats.edge.is_some_and(|edge| edge.msn.0 == 13)
+        stats.edge.is_some_and(|edge| edge.msn.0 == 14)
     });
     site
 }
@@ -49,11 +49,11 @@ fn playlists_and_documents_are_compressed_for_those_who_take_it() {
 
     let document = with(&site, "/timestamps.json", "Accept-Encoding: gzip\r\n");
     let document: serde_json::Value = serde_json::from_slice(&unpack(&document.body)).unwrap();
-    assert!(document["segments"]["segment_00003.m4s"].is_i64());
+    assert!(document["segments"]["segment_00004.m4s"].is_i64());
     let script = with(&site, "/player.js", "Accept-Encoding: gzip\r\n");
     assert_eq!(unpack(&script.body), site.get("/player.js").body);
 
-    let media = with(&site, "/run/segment_00000.m4s", "Accept-Encoding: gzip\r\n");
+    let media = with(&site, "/run/segment_00001.m4s", "Accept-Encoding: gzip\r\n");
     assert_eq!(media.header("content-encoding"), "");
     assert_eq!(media.header("vary"), "");
     assert_eq!(site.server().stats().answers.gzipped, 3);
@@ -63,7 +63,7 @@ fn playlists_and_documents_are_compressed_for_those_who_take_it() {
 fn delta_updates_block_like_any_other() {
     let mut site = long();
     let mut client = site.connect();
-    client.get("/live.m3u8?_HLS_msn=13&_HLS_part=1&_HLS_skip=YES");
+    client.get("/live.m3u8?_HLS_msn=14&_HLS_part=1&_HLS_skip=YES");
     site.until_parked(1);
     site.part();
     let delta = client.answer();
@@ -77,7 +77,7 @@ fn delta_updates_block_like_any_other() {
         delta.header("cache-control"),
         "public, max-age=0, s-maxage=6"
     );
-    let whole = site.get("/live.m3u8?_HLS_msn=13&_HLS_part=1");
+    let whole = site.get("/live.m3u8?_HLS_msn=14&_HLS_part=1");
     assert!(whole.text().contains("CAN-SKIP-UNTIL=6"));
     assert!(whole.body.len() > delta.body.len());
     assert_eq!(site.server().stats().answers.deltas, 1);
@@ -99,7 +99,7 @@ fn ranges_of_media() {
     ] {
         let answer = with(
             &site,
-            "/run/segment_00000.m4s",
+            "/run/segment_00001.m4s",
             &format!("Range: {range}\r\n"),
         );
         assert_eq!((answer.status, answer.text()), (206, expected), "{range}");
@@ -112,15 +112,15 @@ fn ranges_of_media() {
                 .contains("Content-Range")
         );
     }
-    let several = with(&site, "/run/segment_00000.m4s", "Range: bytes=0-1,4-5\r\n");
+    let several = with(&site, "/run/segment_00001.m4s", "Range: bytes=0-1,4-5\r\n");
     assert_eq!((several.status, several.text()), (200, whole));
     assert_eq!(several.header("accept-ranges"), "bytes");
-    let past = with(&site, "/run/segment_00000.m4s", "Range: bytes=40-\r\n");
+    let past = with(&site, "/run/segment_00001.m4s", "Range: bytes=40-\r\n");
     assert_eq!(past.status, 416);
     assert_eq!(past.header("content-range"), "bytes */40");
     assert_eq!(past.header("access-control-allow-origin"), "*");
     assert!(past.text().contains("past the end"));
-    let head = site.ask_with("HEAD", "/run/segment_00000.m4s", "Range: bytes=0-7\r\n");
+    let head = site.ask_with("HEAD", "/run/segment_00001.m4s", "Range: bytes=0-7\r\n");
     assert_eq!((head.status, head.header("content-length")), (200, "40"));
     let playlist = with(&site, "/live.m3u8", "Range: bytes=0-7\r\n");
     assert_eq!(playlist.status, 200, "texts change: no ranges of them");
@@ -144,7 +144,7 @@ fn what_a_client_has_is_not_sent_again() {
     for path in [
         "/live.m3u8",
         "/run/init.mp4",
-        "/run/segment_00000.m4s",
+        "/run/segment_00001.m4s",
         "/",
         "/player.js",
     ] {
@@ -189,7 +189,7 @@ fn chosen_parameters_go_on_to_children() {
     let (site, _) = renditions::live_with_audio_and(|config| {
         config.carry_query = "session, cdn".to_owned();
     });
-    let entry = site.get("/live.m3u8?session=a%22b&x=1&_HLS_msn=0");
+    let entry = site.get("/live.m3u8?session=a%22b&x=1&_HLS_msn=1");
     assert!(
         entry.text().contains("\nlive_video.m3u8?session=a%22b\n"),
         "{}",
@@ -200,11 +200,11 @@ fn chosen_parameters_go_on_to_children() {
             .text()
             .contains("URI=\"live_audio.m3u8?session=a%22b\"")
     );
-    let playlist = site.get("/live_video.m3u8?cdn=7&_HLS_msn=0&session=z");
+    let playlist = site.get("/live_video.m3u8?cdn=7&_HLS_msn=1&session=z");
     for uri in [
         "URI=\"run/init.mp4?cdn=7&session=z\"",
         "URI=\"run/part_00000.m4s?cdn=7&session=z\"",
-        "\nrun/segment_00000.m4s?cdn=7&session=z\n",
+        "\nrun/segment_00001.m4s?cdn=7&session=z\n",
         "URI=\"run/part_00001.m4s?cdn=7&session=z\"",
         "URI=\"live_audio.m3u8?cdn=7&session=z\"",
     ] {
@@ -233,7 +233,7 @@ fn metrics_are_there_for_prometheus() {
     assert_eq!(metrics.header("cache-control"), "no-store");
     for line in [
         "# TYPE llhls_live_edge_msn gauge\n",
-        "\nllhls_live_edge_msn 1\n",
+        "\nllhls_live_edge_msn 2\n",
         "\nllhls_live_edge_part 0\n",
         "\nllhls_rendition_parts_total{rendition=\"video\"} 6\n",
         "\nllhls_publish_delay_seconds_count 6\n",

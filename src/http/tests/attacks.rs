@@ -90,7 +90,7 @@ fn a_client_that_leaves_while_parked_leaves_nothing_behind() {
     let clients: Vec<Client> = (0..10)
         .map(|_| {
             let mut client = site.connect();
-            client.get("/live.m3u8?_HLS_msn=1&_HLS_part=1");
+            client.get("/live.m3u8?_HLS_msn=2&_HLS_part=1");
             client
         })
         .collect();
@@ -113,7 +113,7 @@ fn over_the_cap_newcomers_are_turned_away() {
     let mut viewers: Vec<Client> = (0..3)
         .map(|_| {
             let mut client = site.connect();
-            client.get("/live.m3u8?_HLS_msn=1&_HLS_part=1");
+            client.get("/live.m3u8?_HLS_msn=2&_HLS_part=1");
             client
         })
         .collect();
@@ -185,7 +185,7 @@ fn over_the_cap_of_the_parked_newcomers_come_back_later() {
     });
     let park = |site: &Site| {
         let mut client = site.connect();
-        client.get("/live.m3u8?_HLS_msn=1&_HLS_part=1");
+        client.get("/live.m3u8?_HLS_msn=2&_HLS_part=1");
         client
     };
     let mut viewers = [park(&site), park(&site)];
@@ -203,7 +203,7 @@ fn over_the_cap_of_the_parked_newcomers_come_back_later() {
         assert_eq!(viewer.answer().status, 200);
     }
     let mut later = site.connect();
-    later.get("/live.m3u8?_HLS_msn=1&_HLS_part=2");
+    later.get("/live.m3u8?_HLS_msn=2&_HLS_part=2");
     site.until_parked(1);
     site.part();
     assert_eq!(later.answer().status, 200);

@@ -6,7 +6,7 @@ use super::*;
 fn a_blocked_reload_and_a_hint_wake_with_the_part() {
     let mut site = Site::live();
     let (mut reload, mut hint) = (site.connect(), site.connect());
-    reload.get("/live.m3u8?_HLS_msn=1&_HLS_part=1");
+    reload.get("/live.m3u8?_HLS_msn=2&_HLS_part=1");
     hint.get("/run/part_00006.m4s");
     site.until_parked(2);
     site.part();
@@ -75,7 +75,7 @@ fn forty_waiters_do_not_hold_up_anybody() {
     let mut waiters: Vec<Client> = (0..40)
         .map(|_| {
             let mut client = site.connect();
-            client.get("/live.m3u8?_HLS_msn=1&_HLS_part=1");
+            client.get("/live.m3u8?_HLS_msn=2&_HLS_part=1");
             client
         })
         .collect();
@@ -105,7 +105,7 @@ fn wait_and_version_answer_in_time() {
 fn the_end_releases_waiters_and_the_server_goes_on() {
     let site = Site::live();
     let (mut reload, mut hint) = (site.connect(), site.connect());
-    reload.get("/live.m3u8?_HLS_msn=2");
+    reload.get("/live.m3u8?_HLS_msn=3");
     hint.get("/run/part_00006.m4s");
     site.until_parked(2);
     site.server().publish(Publication::EndOfStream);

@@ -8,7 +8,7 @@ fn stopping_answers_waiters_and_frees_the_port() {
     let mut waiters: Vec<Client> = (0..5)
         .map(|_| {
             let mut client = site.connect();
-            client.get("/live.m3u8?_HLS_msn=1&_HLS_part=1");
+            client.get("/live.m3u8?_HLS_msn=2&_HLS_part=1");
             client
         })
         .collect();
@@ -55,7 +55,7 @@ fn events_are_reported_in_order() {
             "part_00002.m4s",
             "part_00003.m4s",
             "part_00004.m4s",
-            "segment_00000.m4s",
+            "segment_00001.m4s",
             "playlist",
             "part_00005.m4s"
         ]
@@ -122,13 +122,13 @@ fn a_taken_port_is_named() {
 fn an_unthrottled_source_does_not_shut_viewers_out() {
     let mut site = Site::live();
     let mut client = site.connect();
-    client.get("/live.m3u8?_HLS_msn=2");
+    client.get("/live.m3u8?_HLS_msn=3");
     for _ in 0..500 {
         site.segment();
     }
     assert_eq!(client.answer().status, 200);
     site.until("all is applied", |stats| {
-        stats.edge.is_some_and(|edge| edge.msn.0 == 500)
+        stats.edge.is_some_and(|edge| edge.msn.0 == 501)
     });
     let stats = site.server().stats();
     assert_eq!(stats.violations, 0);

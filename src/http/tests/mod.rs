@@ -82,7 +82,7 @@ impl Site {
         }
     }
 
-    /// One whole segment of five parts, and one part of the next: the edge is (1, 0), the hint part 6.
+    /// One whole segment of five parts, and one part of the next: the edge is (2, 0), the hint part 6.
     fn live() -> Self {
         Self::live_with(config())
     }

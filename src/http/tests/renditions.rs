@@ -91,25 +91,25 @@ fn the_entry_is_waited_for_until_all_are_there() {
         .publish(Publication::Init(AUDIO, audio_init("<audio init>")));
     part_of(&site, &mut track);
     site.server().publish(track.segment_end());
-    assert!(clients[2].answer().text().contains("audio_segment_00000"));
+    assert!(clients[2].answer().text().contains("audio_segment_00001"));
 }
 
 #[test]
 fn a_blocked_reload_wakes_with_its_own_rendition_only() {
     let (site, [mut video, mut audio]) = live_with_audio();
     let (mut reload, mut hint) = (site.connect(), site.connect());
-    reload.get("/live_audio.m3u8?_HLS_msn=1&_HLS_part=0");
+    reload.get("/live_audio.m3u8?_HLS_msn=2&_HLS_part=0");
     hint.get("/run/audio_part_00001.m4s");
     site.until_parked(2);
     for _ in 0..3 {
         part_of(&site, &mut video);
     }
-    let fresh = site.get("/live_video.m3u8?_HLS_msn=1&_HLS_part=2");
+    let fresh = site.get("/live_video.m3u8?_HLS_msn=2&_HLS_part=2");
     assert_eq!(fresh.header("x-llhls-version"), "4");
     assert_eq!(site.server().stats().clients.parked, 2);
     part_of(&site, &mut audio);
     // PL-30: what the video did meanwhile is in it.
-    let report = "#EXT-X-RENDITION-REPORT:URI=\"live_video.m3u8\",LAST-MSN=1,LAST-PART=2\n";
+    let report = "#EXT-X-RENDITION-REPORT:URI=\"live_video.m3u8\",LAST-MSN=2,LAST-PART=2\n";
     let playlist = reload.answer();
     assert!(playlist.text().ends_with(report), "{}", playlist.text());
     assert_eq!(hint.answer().text(), "<part 1>");
@@ -122,12 +122,12 @@ fn reports_are_fresh_when_only_the_other_rendition_moved() {
         format!("#EXT-X-RENDITION-REPORT:URI=\"live_audio.m3u8\",LAST-MSN={msn},LAST-PART={part}\n")
     };
     let before = site.get("/live_video.m3u8");
-    assert!(before.text().ends_with(&report(0, 0)));
+    assert!(before.text().ends_with(&report(1, 0)));
     for part in 0..2 {
         part_of(&site, &mut audio);
-        site.get(&format!("/live_audio.m3u8?_HLS_msn=1&_HLS_part={part}"));
+        site.get(&format!("/live_audio.m3u8?_HLS_msn=2&_HLS_part={part}"));
         let after = site.get("/live_video.m3u8");
-        assert!(after.text().ends_with(&report(1, part)), "{}", after.text());
+        assert!(after.text().ends_with(&report(2, part)), "{}", after.text());
         assert_eq!(
             after.header("x-llhls-version"),
             before.header("x-llhls-version")
@@ -139,9 +139,9 @@ fn reports_are_fresh_when_only_the_other_rendition_moved() {
 fn the_end_of_one_rendition_releases_its_waiters() {
     let (mut site, [mut video, _]) = live_with_audio();
     let mut clients: Vec<Client> = [
-        "/live_audio.m3u8?_HLS_msn=1&_HLS_part=0",
+        "/live_audio.m3u8?_HLS_msn=2&_HLS_part=0",
         "/run/audio_part_00001.m4s",
-        "/live_video.m3u8?_HLS_msn=1&_HLS_part=0",
+        "/live_video.m3u8?_HLS_msn=2&_HLS_part=0",
     ]
     .into_iter()
     .map(|path| {
@@ -157,7 +157,7 @@ fn the_end_of_one_rendition_releases_its_waiters() {
     site.until_parked(1);
     part_of(&site, &mut video);
     assert_eq!(clients[2].answer().status, 200);
-    clients[2].get("/live_video.m3u8?_HLS_msn=1&_HLS_part=1");
+    clients[2].get("/live_video.m3u8?_HLS_msn=2&_HLS_part=1");
     site.until_parked(1);
     site.stop();
     assert_eq!(clients[2].answer().status, 503);
@@ -172,7 +172,7 @@ fn the_end_of_one_rendition_releases_its_waiters() {
 fn stopping_answers_those_who_wait_for_any_rendition() {
     let (mut site, _) = live_with_audio();
     let mut client = site.connect();
-    client.get("/live_audio.m3u8?_HLS_msn=1&_HLS_part=0");
+    client.get("/live_audio.m3u8?_HLS_msn=2&_HLS_part=0");
     site.until_parked(1);
     let before = Instant::now();
     site.stop();

@@ -22,7 +22,7 @@ fn playlist_and_media() {
     assert!(!playlist.header("date").is_empty());
     assert!(playlist.text().contains("run/part_00005.m4s"));
 
-    let segment = site.get("/run/segment_00000.m4s");
+    let segment = site.get("/run/segment_00001.m4s");
     assert_eq!(segment.text(), "<part 0><part 1><part 2><part 3><part 4>");
     assert_eq!(segment.header("content-type"), "video/mp4");
     assert_eq!(site.get("/run/init.mp4").text(), "<init>");
@@ -46,7 +46,7 @@ fn documents_and_page() {
     let stats = site.get("/stats.json");
     assert_eq!(stats.header("content-type"), "application/json");
     let stats: serde_json::Value = serde_json::from_str(stats.text()).unwrap();
-    assert_eq!(stats["edge"]["msn"], 1);
+    assert_eq!(stats["edge"]["msn"], 2);
     assert_eq!(stats["tracks"][0]["parts"], 6);
     let page = site.get("/");
     assert!(page.text().contains("live.m3u8"));
@@ -68,7 +68,7 @@ fn head_is_get_without_body() {
     let site = Site::live();
     for path in [
         "/live.m3u8",
-        "/run/segment_00000.m4s",
+        "/run/segment_00001.m4s",
         "/",
         "/run/part_00099.m4s",
         "/nothing",

@@ -121,15 +121,15 @@ mod tests {
             stream.end_segment(),
             [Event::Gap {
                 rendition: "video".to_owned(),
-                name: "segment_00001.m4s".to_owned(),
-                msn: Msn(1),
+                name: "segment_00002.m4s".to_owned(),
+                msn: Msn(2),
                 duration: ticks(30_100),
                 missing: ticks(30_100),
                 program_date_time: at,
             }]
         );
         stream.segment(5);
-        let segment = stream.window().segment(Msn(1)).unwrap();
+        let segment = stream.window().segment(Msn(2)).unwrap();
         assert!(segment.is_gap());
         let whole = |number| (number, PART, true);
         let expected = [
@@ -142,7 +142,7 @@ mod tests {
         ];
         assert_eq!(parts(segment), expected);
         assert_eq!(segment.parts[1].captured, at + Nanos::from_millis(200));
-        let next = stream.window().segment(Msn(2)).unwrap();
+        let next = stream.window().segment(Msn(3)).unwrap();
         assert_eq!(
             (next.is_gap(), next.parts[0].number),
             (false, PartNumber(11))
@@ -160,7 +160,7 @@ mod tests {
             [Event::Gap { duration, missing, .. }]
                 if *duration == ticks(4 * PART + 1000) && *missing == ticks(PART + 1000)
         ));
-        let segment = stream.window().segment(Msn(1)).unwrap();
+        let segment = stream.window().segment(Msn(2)).unwrap();
         let flags: Vec<bool> = segment.parts.iter().map(|part| part.is_gap).collect();
         assert_eq!(flags, [false, false, true, true, false]);
     }
@@ -191,7 +191,7 @@ mod tests {
         }
         let window = stream.window();
         assert_eq!(window.discontinuity_sequence(), 1);
-        assert!(window.segment(Msn(2)).is_none());
+        assert!(window.segment(Msn(3)).is_none());
         assert!(window.kept().all(|segment| !segment.is_gap()));
     }
 
@@ -209,7 +209,7 @@ mod tests {
         let presentation = presentation.with_segments(1);
         for id in [VIDEO, AUDIO] {
             let last = presentation.window(id).last_complete().unwrap();
-            assert_eq!((last.msn, last.is_gap()), (Msn(5), false));
+            assert_eq!((last.msn, last.is_gap()), (Msn(6), false));
         }
     }
 
