@@ -85,7 +85,7 @@ fn what_waits_passes_over_http2_and_shares_one_request() {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async {
+    let hint = runtime.block_on(async {
         let viewer = Http2::connect(cache.tls_port).await;
         let entry = viewer.get("/live.m3u8").await;
         let hint = Playlist::read(entry.text()).hint.unwrap();
@@ -134,7 +134,10 @@ fn what_waits_passes_over_http2_and_shares_one_request() {
         for path in ["/stats.json", "/metrics"] {
             assert_eq!(viewer.get(path).await.status, 404, "{path}");
         }
+        let page = viewer.get("/").await;
+        assert_eq!(page.status, 200, "the player page");
+        hint
     });
-    let mut plain = Client::new(cache.port);
-    assert_eq!(plain.get("/").status, 200, "the player page");
+    let plain = Client::new(cache.port).get(&format!("/{hint}"));
+    assert_eq!(plain.status, 200, "the part that was hinted at, in clear");
 }
