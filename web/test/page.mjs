@@ -62,7 +62,7 @@ async function comesBackWhenTheServerDoes(page, address) {
 
 async function startsWhenTheServerCameLate(page, address) {
   // The page itself arrived; nothing after it does, hls.js included.
-  const isThere = await takeServerAway(page, (requested) => requested !== address && !/player\.(js|css)$/.test(requested));
+  const isThere = await takeServerAway(page, (requested) => requested !== address && !/(player|plot)\.(js|css)$/.test(requested));
   await page.goto(address);
   await until(page, 'away');
   isThere.value = true;
