@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 
+use super::segmenter::LONGEST_BRIDGED_HOLE;
 use crate::time::{NANOS_PER_SECOND, Nanos, RunningTime};
 
 /// How many borders are remembered: as many as a follower may be behind the leader, with files that are not paced.
@@ -327,16 +328,31 @@ impl Conductor {
         }
     }
 
-    /// The borders a track in segment `number` goes past without a frame: all it may still pass, or those after which there is
-    /// another one before it goes on at `presentation`.
-    pub fn missed(&self, number: u64, presentation: Option<RunningTime>) -> Vec<Border> {
-        let mut ahead: Vec<Border> = self.borders_after(number).copied().collect();
-        if let Some(presentation) = presentation {
-            let next = ahead
-                .iter()
-                .rposition(|border| border.presentation <= presentation);
-            ahead.truncate(next.unwrap_or(0));
-        }
+    /// The borders a silent track in segment `number` goes past: all there are.
+    pub fn missed(&self, number: u64) -> Vec<Border> {
+        self.borders_after(number).copied().collect()
+    }
+
+    /// The borders a track in segment `number` goes past without a frame: those after which there is another one before it
+    /// goes on at `presentation`.
+    ///
+    /// One that `is_behind` has not been silent: its frame is from before the leader's next jump back, if it can be.
+    pub fn missed_until(
+        &self,
+        number: u64,
+        presentation: RunningTime,
+        is_behind: bool,
+    ) -> Vec<Border> {
+        let mut ahead = self.missed(number);
+        let jump = ahead.iter().position(|border| {
+            let left_at = border.left_at.filter(|_| is_behind);
+            left_at.is_some_and(|left_at| presentation - left_at <= LONGEST_BRIDGED_HOLE)
+        });
+        ahead.truncate(jump.unwrap_or(ahead.len()));
+        let next = ahead
+            .iter()
+            .rposition(|border| border.presentation <= presentation);
+        ahead.truncate(next.unwrap_or(0));
         ahead
     }
 
@@ -372,6 +388,10 @@ mod tests {
 
     fn at(millis: i64) -> RunningTime {
         RunningTime(millis * 1_000_000)
+    }
+
+    fn numbers(borders: &[Border]) -> Vec<u64> {
+        borders.iter().map(|border| border.number).collect()
     }
 
     fn begin(conductor: &mut Conductor, millis: i64) {
@@ -454,19 +474,32 @@ mod tests {
         begin(&mut conductor, 1000);
         begin(&mut conductor, 2000);
         begin(&mut conductor, 3000);
-        let missed = |until| -> Vec<u64> {
-            let borders = conductor.missed(0, until);
-            borders.iter().map(|border| border.number).collect()
-        };
-        assert_eq!(missed(None), [1, 2, 3], "as long as it is silent");
-        assert_eq!(missed(Some(at(2500))), [1], "it may begin the second");
-        assert_eq!(missed(Some(at(500))), [0; 0]);
+        assert_eq!(numbers(&conductor.missed(0)), [1, 2, 3]);
+        let until = |millis| numbers(&conductor.missed_until(0, at(millis), false));
+        assert_eq!(until(2500), [1], "it may begin the second");
+        assert_eq!(until(500), [0; 0]);
         assert!(!conductor.reclaim(VIDEO, at(3000), Nanos(0)), "it is away");
         conductor.arrive(VIDEO);
         assert!(!conductor.reclaim(VIDEO, at(2800), Nanos::from_millis(100)));
         assert!(!conductor.reclaim(AUDIO, at(3000), Nanos(0)), "it leads");
         assert!(conductor.reclaim(VIDEO, at(2950), Nanos::from_millis(100)));
         assert!(conductor.leads(VIDEO));
+    }
+
+    #[test]
+    fn a_hole_ends_before_the_next_jump_back_unless_the_track_was_silent() {
+        let mut conductor = Conductor::new(2, VIDEO);
+        for second in [0, 60, 61, 62] {
+            begin(&mut conductor, second * 1000);
+        }
+        conductor.begin_segment(at(1000), at(0), true);
+        conductor.advance(at(1000), Nanos(0));
+        begin(&mut conductor, 2000);
+        let behind = |millis| numbers(&conductor.missed_until(0, at(millis), true));
+        assert_eq!(behind(61_500), [1]);
+        assert_eq!(behind(60_000), [0; 0]);
+        let silent = numbers(&conductor.missed_until(0, at(2500), false));
+        assert_eq!(silent, [1, 2, 3, 4]);
     }
 
     #[test]

@@ -162,8 +162,20 @@ impl Player {
     }
 }
 
-/// All tracks, to their ends.
-fn play(mut players: Vec<Player>) -> Vec<Player> {
+/// All tracks, to their ends, each as fast as the others let it.
+fn play(players: Vec<Player>) -> Vec<Player> {
+    play_at(Pace::Even, players)
+}
+
+/// How the host shares its time out among tracks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    Even,
+    /// The leader runs whenever it can, once the others have joined.
+    LeaderFirst,
+}
+
+fn play_at(pace: Pace, mut players: Vec<Player>) -> Vec<Player> {
     let mut conductor = Conductor::new(players.len(), TrackIndex(0));
     let mut idle = 0;
     while players.iter().any(|player| !player.has_ended) {
@@ -172,10 +184,14 @@ fn play(mut players: Vec<Player>) -> Vec<Player> {
             let track = TrackIndex(index);
             let mut rest = (0..players.len()).filter(|&other| other != index);
             let is_last = rest.all(|other| players[other].has_ended);
+            let runs =
+                pace == Pace::LeaderFirst && players.iter().all(|player| player.first.is_some());
             let player = &mut players[index];
             has_moved |= step(&mut conductor, track, player, is_last);
             // A follower is as fast as it may be.
-            while !conductor.leads(track) && step(&mut conductor, track, player, is_last) {}
+            while (runs || !conductor.leads(track)) && step(&mut conductor, track, player, is_last)
+            {
+            }
         }
         if has_moved {
             idle = 0;
@@ -431,10 +447,14 @@ fn audio(from: i64, until: i64) -> Vec<Input> {
 }
 
 fn pair(video: Vec<Input>, audio: Vec<Input>) -> Vec<Player> {
-    play(vec![
+    play(pair_of(video, audio))
+}
+
+fn pair_of(video: Vec<Input>, audio: Vec<Input>) -> Vec<Player> {
+    vec![
         Player::new(video_plan(), video),
         Player::new(audio_plan(), audio),
-    ])
+    ]
 }
 
 #[test]
@@ -550,6 +570,22 @@ fn both_jump_forwards() {
     let players = pair(frames, sound);
     assert_eq!(breaks(&players[VIDEO]), [4]);
     assert_eq!(breaks(&players[AUDIO]), [4]);
+    assert_in_step(&players[VIDEO], &players[AUDIO], AUDIO_FRAME + 1);
+}
+
+/// Where the leader is after its jumps says nothing of where a follower is before them.
+#[test]
+fn a_follower_far_behind_goes_through_each_jump() {
+    let mut frames = video(10_000, 13_000, 30);
+    frames.extend(video(60_000, 63_000, 30));
+    frames.extend(video(1_000, 7_000, 30));
+    let mut sound = audio(10_000, 13_000);
+    sound.extend(audio(60_000, 63_000));
+    sound.extend(audio(1_000, 7_000));
+    let players = play_at(Pace::LeaderFirst, pair_of(frames, sound));
+    assert_eq!(players[AUDIO].gaps(), [0; 0]);
+    assert_eq!(breaks(&players[VIDEO]), [3, 6]);
+    assert_eq!(breaks(&players[AUDIO]), [3, 6]);
     assert_in_step(&players[VIDEO], &players[AUDIO], AUDIO_FRAME + 1);
 }
 

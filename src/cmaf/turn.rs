@@ -30,9 +30,11 @@ pub fn push(
     // A track that has just become the leader has borders of the old one to pass first.
     let follows = !conductor.leads(track) || border.is_some();
     if follows && let Some(number) = segmenter.number() {
+        let was_silent = segmenter.is_missing();
         steps = segmenter.notice_hole(&frame);
         if segmenter.is_missing() {
-            for missed in conductor.missed(number, Some(frame.presentation)) {
+            let presentation = frame.presentation;
+            for missed in conductor.missed_until(number, presentation, !was_silent) {
                 steps.append(&mut segmenter.miss(&missed));
             }
             border = conductor.next_border(segmenter.number(), frame.presentation);
@@ -64,7 +66,7 @@ pub fn miss(conductor: &Conductor, segmenter: &mut Segmenter) -> Vec<Step> {
         segmenter.give_target_duration(seconds);
     }
     let mut steps = segmenter.fall_silent();
-    for border in conductor.missed(number, None) {
+    for border in conductor.missed(number) {
         steps.append(&mut segmenter.miss(&border));
     }
     steps
