@@ -190,6 +190,20 @@ impl Listeners {
         })
     }
 
+    /// The same for a server that follows another one, which may still accept.
+    ///
+    /// A thread of tiny_http's accepts once more after its server has gone, and nobody serves what it takes from a socket it
+    /// shares. So there the old socket is closed, and the address bound anew.
+    pub fn succeed(&mut self) -> io::Result<Self> {
+        #[cfg(feature = "tiny-http")]
+        if self.engine == Engine::TinyHttp {
+            let address = self.plain.local_addr()?;
+            let _ = SockRef::from(&self.plain).shutdown(Shutdown::Both);
+            self.plain = listen(address)?;
+        }
+        self.try_clone()
+    }
+
     /// Closes them for good, whoever else has the same sockets: threads of tiny_http may, a while longer. Connections live on.
     pub fn close(self) {
         for listener in iter::once(&self.plain).chain(self.secure.iter().map(|(socket, _)| socket))

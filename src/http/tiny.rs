@@ -40,6 +40,7 @@ const MAX_BODY_READ: usize = 1024;
 /// Answers requests for ever; fails when tiny_http accepts no connections any more.
 pub(super) async fn serve(live: &Rc<Live>, listener: TcpListener) -> io::Result<Infallible> {
     listener.set_nonblocking(false)?;
+    let own = listener.try_clone()?;
     let socket = SockRef::from(&listener);
     // Accepted sockets have these from the one that listens.
     socket.set_tcp_nodelay(true)?;
@@ -59,7 +60,11 @@ pub(super) async fn serve(live: &Rc<Live>, listener: TcpListener) -> io::Result<
         .name("llhls-receive".to_owned())
         .spawn(move || receive(&server, &sender, &writings))?;
     while let Some(received) = requests.recv().await {
-        let request = received?;
+        let request = match received {
+            // Whoever closed it has another server in mind, and stops this one.
+            Err(_) if !SockRef::from(&own).is_listener()? => return std::future::pending().await,
+            received => received?,
+        };
         let client = request.client();
         match live.admit(client) {
             Ok(connected) => {

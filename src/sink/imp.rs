@@ -256,13 +256,21 @@ impl LlHlsSink {
         }
         self.end_files();
         let renditions = self.renditions();
-        let listeners = match self.running().as_ref() {
+        let listeners = match self.running().as_mut() {
             Some(running) if !running.fits(&settings, &renditions) => {
-                running.listening.listeners().try_clone().map(Some)
+                running.listening.listeners_to_take_over().map(Some)
             }
             _ => Ok(None),
         };
-        if let Some(listeners) = listeners.map_err(|_| gst::StateChangeError)? {
+        let listeners = listeners.map_err(|error| {
+            gst::element_imp_error!(
+                self,
+                gst::ResourceError::OpenRead,
+                ("cannot go on listening: {error}")
+            );
+            gst::StateChangeError
+        })?;
+        if let Some(listeners) = listeners {
             let next = self.present(&listeners, &settings, renditions, None)?;
             // Taken out first: stopping answers everyone who waits, and that must not happen under the lock.
             let old = self
@@ -334,9 +342,9 @@ impl LlHlsSink {
     /// The renditions are known only now: they get a presentation of their own, unless they are what was expected.
     pub(super) fn present_instead(&self, renditions: Vec<RenditionSettings>) {
         let settings = self.settings().clone();
-        let listeners = match self.running().as_ref() {
+        let listeners = match self.running().as_mut() {
             Some(running) if !running.presentation.is_of(&settings, &renditions) => {
-                running.listening.listeners().try_clone()
+                running.listening.listeners_to_take_over()
             }
             _ => return,
         };

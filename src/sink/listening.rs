@@ -2,7 +2,7 @@
 //!
 //! Belongs here: settings become sockets and a certificate. Does not: who is served on them (`http/`).
 
-use std::{fmt, net::TcpListener, path::PathBuf, sync::Arc};
+use std::{fmt, io, net::TcpListener, path::PathBuf, sync::Arc};
 
 use gst::glib;
 
@@ -72,6 +72,11 @@ impl Listening {
 
     pub(super) fn listeners(&self) -> &Listeners {
         &self.listeners
+    }
+
+    /// For a server that takes over from another one.
+    pub(super) fn listeners_to_take_over(&mut self) -> io::Result<Listeners> {
+        self.listeners.succeed()
     }
 
     /// Nobody can connect any more.
