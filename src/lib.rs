@@ -29,9 +29,6 @@ pub mod http;
 
 pub use sink::LlHlsSink;
 
-// Dependencies of work that is about to land: built once for everyone.
-use notify as _;
-
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
     sink::register(plugin)
 }

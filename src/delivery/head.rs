@@ -37,4 +37,54 @@ impl Head<'_> {
     pub fn is_head(&self) -> bool {
         self.method == "HEAD"
     }
+
+    /// The same without what it was read from. A request that waits would otherwise keep the buffer of its connection, which
+    /// is far larger, and thousands may wait.
+    pub fn keep(&self) -> KeptHead {
+        let keep = |word: Option<&str>| word.map(Box::from);
+        KeptHead {
+            method: Box::from(self.method),
+            path: Box::from(self.path),
+            query: keep(self.query),
+            host: keep(self.host),
+            origin: keep(self.origin),
+            authorization: keep(self.authorization),
+            range: keep(self.range),
+            if_range: keep(self.if_range),
+            if_none_match: keep(self.if_none_match),
+            accept_encoding: keep(self.accept_encoding),
+        }
+    }
+}
+
+/// A [`Head`] that stands for itself.
+pub struct KeptHead {
+    method: Box<str>,
+    path: Box<str>,
+    query: Option<Box<str>>,
+    host: Option<Box<str>>,
+    origin: Option<Box<str>>,
+    authorization: Option<Box<str>>,
+    range: Option<Box<str>>,
+    if_range: Option<Box<str>>,
+    if_none_match: Option<Box<str>>,
+    accept_encoding: Option<Box<str>>,
+}
+
+impl KeptHead {
+    /// What was kept.
+    pub fn head(&self) -> Head<'_> {
+        Head {
+            method: &self.method,
+            path: &self.path,
+            query: self.query.as_deref(),
+            host: self.host.as_deref(),
+            origin: self.origin.as_deref(),
+            authorization: self.authorization.as_deref(),
+            range: self.range.as_deref(),
+            if_range: self.if_range.as_deref(),
+            if_none_match: self.if_none_match.as_deref(),
+            accept_encoding: self.accept_encoding.as_deref(),
+        }
+    }
 }

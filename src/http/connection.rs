@@ -201,8 +201,12 @@ async fn answer(
     live.stats().clients.requests += 1;
     #[cfg(test)]
     assert_ne!(request.uri().query(), Some("panic-for-test"), "asked to");
-    let head = wire::head(&request);
-    let answer = match limits::check(&request) {
+    let version = request.version();
+    let checked = limits::check(&request);
+    let kept = wire::head(&request).keep();
+    drop(request);
+    let head = kept.head();
+    let answer = match checked {
         Ok(()) => respond::answer(live, &head, waiting).await,
         // What follows on this connection may be a body: it cannot be told from a request.
         Err(refusal) => {
@@ -210,7 +214,7 @@ async fn answer(
             respond::refuse_and_close(live, &head, &refusal)
         }
     };
-    wire::response(answer, request.version())
+    wire::response(answer, version)
 }
 
 /// Says that there is no room, over TLS if need be.

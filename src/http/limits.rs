@@ -264,11 +264,11 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
     if headers.len() > MAX_HEADERS || size > MAX_HEADER_BYTES {
         return Err(Refusal::new(431, "the head of the request is too large"));
     }
-    let mut hosts = headers.get_all(HOST).iter();
-    if request.version() == Version::HTTP_11 && hosts.next().is_none() {
+    let hosts = headers.get_all(HOST).iter().count();
+    if request.version() == Version::HTTP_11 && hosts == 0 {
         return Err(Refusal::bad_request("no Host header"));
     }
-    if hosts.next().is_some() {
+    if hosts > 1 {
         return Err(Refusal::bad_request("more than one Host header"));
     }
     if headers.contains_key(TRANSFER_ENCODING) {

@@ -18,6 +18,8 @@ fn malformed_requests_are_refused_and_nobody_else_notices() {
         ("GET / HTTP/1.1\r\n\r\n", &[400][..]),
         ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", &[400]),
         ("GET / HTTP/1.0\r\n\r\n", &[200]),
+        ("GET / HTTP/1.0\r\nHost: h\r\n\r\n", &[200]),
+        ("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", &[400]),
         (
             "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n12345",
             &[413],
