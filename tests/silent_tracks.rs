@@ -184,3 +184,26 @@ fn a_picture_that_says_there_is_none_keeps_nobody_waiting() {
     assert!(gaps.starts_with(&[4, 5, 6]), "{gaps:?}");
     assert!(breaks(&renditions["video"]).is_empty());
 }
+
+/// Frames are left out when there are too many; what else comes must neither be lost nor wait: one thread may feed all pads.
+#[test]
+fn a_crowded_track_takes_events_at_once() {
+    let mut pair = Pair::new(6, "track-timeout=60000");
+    pair.stream.play();
+    pair.push(0..1000, 0, "va");
+    pair.push(1000..6000, 0, "a");
+    pair.wait_for("audio", "dropped-ahead", 1);
+    support::wait_until("what was pushed", || {
+        pair.audio.current_level_buffers() == 0
+    });
+    let pad = pair.audio.static_pad("src").unwrap();
+    let mut tags = gst::TagList::new();
+    tags.make_mut()
+        .add::<gst::tags::Bitrate>(&64_000, gst::TagMergeMode::Replace);
+    let pushed = std::thread::spawn(move || pad.push_event(gst::event::Tag::new(tags)));
+    support::wait_until("the tags to be taken", || pushed.is_finished());
+    assert!(pushed.join().unwrap());
+    pair.push(1000..6000, 0, "v");
+    let renditions = pair.end();
+    assert_eq!(renditions["video"].segments.len(), 6);
+}

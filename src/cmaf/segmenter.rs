@@ -262,6 +262,10 @@ pub struct Segmenter {
     is_discontinuity: bool,
     /// The next segment of this, the leading, track is a discontinuity, because a follower's is.
     breaks_next: bool,
+    /// Its format has changed, and there was no discontinuity of all tracks since.
+    awaits_break: bool,
+    /// The number of the segment that begins with the next frame, because the last part was closed for it.
+    foreseen: Option<u64>,
     /// Decode time of the first frame dropped for want of a key frame.
     waiting_since: Option<RunningTime>,
     /// Decode time at which a key frame was last asked for at once: once a second until it comes.
@@ -333,6 +337,8 @@ impl Segmenter {
             number: None,
             is_discontinuity: false,
             breaks_next: false,
+            awaits_break: false,
+            foreseen: None,
             waiting_since: None,
             last_plea: None,
             grid: None,
@@ -437,13 +443,28 @@ impl Segmenter {
         }
         let decode = self.place(&frame, wanted, line, guide, &mut steps);
         // The part closes with its last frame, not when the next one has come: that frame's time is the latency.
-        if let Some(expected) = self.expected_spacing(&frame)
-            && !self.fits_after(wanted, decode, expected)
-        {
-            self.close_part(wanted + expected, PartBorder::Part, &mut steps);
-            self.end_overlong_segment(&frame, guide, &mut steps);
+        if let Some(expected) = self.expected_spacing(&frame) {
+            if let Some(next) = self.foresees(&frame, expected, guide) {
+                self.foreseen = Some(next);
+                self.close_part(wanted + expected, PartBorder::Segment, &mut steps);
+            } else if !self.fits_after(wanted, decode, expected) {
+                self.close_part(wanted + expected, PartBorder::Part, &mut steps);
+                self.end_overlong_segment(&frame, guide, &mut steps);
+            }
         }
         steps
+    }
+
+    /// Whether the frame after this one will be the first of the next segment: sound that ends where the border is, or behind
+    /// it. Answers that segment's number. A picture has to be seen to be a key frame.
+    fn foresees(&self, frame: &Frame, expected: i64, guide: Guide) -> Option<u64> {
+        let Guide::Follow(Some(border)) = guide else {
+            return None;
+        };
+        // Timestamps are rounded.
+        let end = frame.presentation + self.plan.timescale.nanos(expected + 1);
+        let is_next = self.plan.is_audio && !border.is_discontinuity && end >= border.presentation;
+        is_next.then_some(border.number)
     }
 
     /// Ends the segment because the format changes; the next frame starts another with a discontinuity.
@@ -458,6 +479,19 @@ impl Segmenter {
         self.end_segment(SegmentEndCause::Discontinuity, &mut steps);
         self.leave_line();
         steps
+    }
+
+    /// The same for another format, which needs an init section of its own: a follower goes on only where all tracks have a
+    /// discontinuity (rule MV-11), because another EXT-X-MAP is one (4.4.4.3).
+    pub fn change_format(&mut self) -> Vec<Step> {
+        let steps = self.interrupt();
+        self.awaits_break = self.is_discontinuity;
+        steps
+    }
+
+    /// Whether it goes on only with a segment that begins with a discontinuity.
+    pub fn awaits_break(&self) -> bool {
+        self.awaits_break
     }
 
     /// Ends the stream: the last short part and segment (rule PL-42).
@@ -521,7 +555,10 @@ impl Segmenter {
             let stays = frame.presentation - left_at > LONGEST_BRIDGED_HOLE;
             return (has_jumped || stays).then_some(border);
         }
-        let is_due = frame.is_sync && frame.presentation + self.early(frame) >= border.presentation;
+        // The part before it was closed on its account, so this one it is, even if it comes a little sooner than was thought.
+        let is_foreseen = self.foreseen == Some(border.number);
+        let is_due = frame.is_sync
+            && (is_foreseen || frame.presentation + self.early(frame) >= border.presentation);
         is_due.then_some(border)
     }
 
@@ -552,7 +589,9 @@ impl Segmenter {
         let begun = self.missing.and_then(|missing| missing.begun);
         let is_there =
             |border: &Border| frame.presentation + self.early(frame) >= border.presentation;
-        let Some(border) = next.filter(is_there).or(begun).filter(is_there) else {
+        let may_begin = |border: &Border| border.is_discontinuity || !self.awaits_break;
+        let next = next.filter(is_there).or(begun).filter(is_there);
+        let Some(border) = next.filter(may_begin) else {
             self.ask_to_join(frame, &mut steps);
             steps.push(Step::Drop(DropReason::BeforeJoining));
             return steps;
@@ -592,8 +631,9 @@ impl Segmenter {
         self.waiting_since = None;
         self.last_plea = None;
         self.spacings.clear();
-        // Where the leader was faster than the wish for a break, there is none: all count the same (rule PL-38).
+        // Where the leader was faster than the wish for a break, there is none: all count the same (rule MV-11).
         self.is_discontinuity = border.is_discontinuity;
+        self.awaits_break = false;
         if self.missing.is_some() {
             self.is_discontinuity = self.fill_gap(frame, &border, start, &mut steps);
         } else {
@@ -954,8 +994,9 @@ impl Segmenter {
 
     fn longest_segment(&self) -> i64 {
         let timescale = self.plan.timescale;
-        let fixed = self.constants.map(|constants| constants.target_duration);
-        match fixed.or(self.given_target_duration) {
+        // What this track made of its first segment counts for nothing where another one has fixed it for all.
+        let own = self.constants.map(|constants| constants.target_duration);
+        match self.given_target_duration.or(own) {
             // EXTINF is compared after rounding to the nearest second: half a second more than the target is too long.
             Some(target_duration) => {
                 let doubled = 2 * i64::from(target_duration) + 1;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use super::{
-    conductor::{Conductor, Leave, TrackIndex},
+    conductor::{Border, Conductor, Leave, TrackIndex},
     segmenter::{Constants, Cut, DropReason, Frame, Gap, Plan, SegmentEnd, Segmenter, Step},
     turn,
 };
@@ -20,8 +20,10 @@ const AUDIO_FRAME: i64 = 1024 * NANOS_PER_SECOND / RATE as i64;
 #[derive(Clone, Copy, Debug)]
 enum Input {
     Frame(Frame),
-    /// Other caps, or a flush.
+    /// A flush.
     Interrupt,
+    /// Other caps.
+    Format,
     /// Nothing for as long as others are waited for. What comes next comes in its own time.
     Silence,
 }
@@ -233,9 +235,12 @@ fn step(
     };
     let frame = match input {
         Input::Frame(frame) => frame,
-        Input::Interrupt => {
+        Input::Interrupt | Input::Format => {
             player.inputs.pop_front();
-            let steps = player.segmenter.interrupt();
+            let steps = match input {
+                Input::Format => player.segmenter.change_format(),
+                _ => player.segmenter.interrupt(),
+            };
             player.carry_out(conductor, track, steps, None);
             if player.segmenter.is_interrupted() && !conductor.leads(track) {
                 conductor.ask_for_break(player.segmenter.number());
@@ -474,6 +479,38 @@ fn audio_begins_its_segments_within_a_frame_of_the_videos() {
     }
 }
 
+/// At a border too: that the next frame is behind it is known when this one ends there, which in live time is when it comes.
+#[test]
+fn sound_does_not_wait_for_the_frame_after_a_part() {
+    let mut segmenter = Segmenter::new(audio_plan());
+    segmenter.give_target_duration(1);
+    let border = |number: u64| {
+        let presentation = RunningTime(i64::try_from(number).unwrap() * NANOS_PER_SECOND);
+        Border {
+            number,
+            presentation,
+            is_discontinuity: false,
+            zero: RunningTime(0),
+            ended: presentation,
+            left_at: None,
+        }
+    };
+    let (mut parts, mut segments) = (0, 0);
+    for input in audio(0, 10_000) {
+        let Input::Frame(frame) = input else { continue };
+        let next = segmenter.number().map_or(0, |number| number + 1);
+        let steps = segmenter.push_following(frame, Some(border(next)));
+        let place = |is: fn(&Step) -> bool| steps.iter().position(is);
+        let fed = place(|step| matches!(step, Step::Feed(_)));
+        let cut = place(|step| matches!(step, Step::CutPart(_)));
+        assert!(cut.is_none() || fed < cut, "{steps:?}");
+        parts += usize::from(cut.is_some());
+        segments += usize::from(place(|step| matches!(step, Step::EndSegment(_))).is_some());
+    }
+    assert_eq!(segments, 9);
+    assert!(parts >= 50, "{parts}");
+}
+
 #[test]
 fn the_offset_of_the_input_is_kept() {
     // Audio first, by 7.3 ms; the frame that begins before the video is left out.
@@ -559,6 +596,51 @@ fn a_follower_that_changes_its_format_is_followed_by_the_leader() {
     assert_eq!(breaks(&players[AUDIO]), [4]);
     assert_eq!(breaks(&players[VIDEO]), [4]);
     assert_in_step(&players[VIDEO], &players[AUDIO], AUDIO_FRAME + 1);
+}
+
+/// The leader may be several segments further when a follower's format changes.
+#[test]
+fn another_format_begins_where_all_have_a_discontinuity() {
+    for pace in [Pace::Even, Pace::LeaderFirst] {
+        let mut rung = video(0, 3_000, 30);
+        rung.push(Input::Format);
+        rung.extend(video(3_000, 9_000, 30));
+        let rungs = vec![
+            Player::new(video_plan(), video(0, 9_000, 30)),
+            Player::new(video_plan(), rung),
+        ];
+        let players = play_at(pace, rungs);
+        // Once the leader is over the other one leads, and needs to ask nobody.
+        let mut of_rung = breaks(&players[1]);
+        of_rung.retain(|&number| number < players[0].segments.len() as u64);
+        assert_eq!(breaks(&players[0]), of_rung, "{pace:?}");
+        for (number, (pieces, _)) in players[1].segments.iter().enumerate() {
+            let is_before = number < 3 || pieces.iter().all(|piece| piece.cut().is_none());
+            let is_after = breaks(&players[1])
+                .first()
+                .is_some_and(|&first| number as u64 >= first);
+            assert!(
+                is_before || is_after,
+                "{pace:?}: segment {number} in the new format"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_follower_that_stays_away_keeps_its_numbers() {
+    let mut rung = video(0, 2_500, 30);
+    rung.push(Input::Interrupt);
+    rung.push(Input::Silence);
+    rung.extend(video(8_000, 12_000, 30));
+    let rungs = vec![
+        Player::new(video_plan(), video(0, 12_000, 30)),
+        Player::new(video_plan(), rung),
+    ];
+    let players = play(rungs);
+    assert_eq!(breaks(&players[0]), breaks(&players[1]));
+    assert_in_step(&players[0], &players[1], NANOS_PER_SECOND / 30);
+    assert!(players[1].gaps().len() >= 4, "{:?}", players[1].gaps());
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! (`sink/ensemble`), carrying out the steps (`sink/road`).
 
 use super::{
-    conductor::{Conductor, TrackIndex},
+    conductor::{Border, Conductor, TrackIndex},
     segmenter::{Frame, Segmenter, Step},
 };
 use crate::time::Nanos;
@@ -32,10 +32,21 @@ pub fn push(
     if follows && let Some(number) = segmenter.number() {
         let was_silent = segmenter.is_missing();
         steps = segmenter.notice_hole(&frame);
+        let awaits_break = segmenter.awaits_break();
+        if awaits_break && border.is_some_and(|border| !border.is_discontinuity) {
+            // The leader was faster than the wish for one: until then there is nothing.
+            steps.append(&mut segmenter.fall_silent());
+        }
         if segmenter.is_missing() {
-            let presentation = frame.presentation;
-            for missed in conductor.missed_until(number, presentation, !was_silent) {
-                steps.append(&mut segmenter.miss(&missed));
+            let mut missed = if awaits_break {
+                conductor.missed(number)
+            } else {
+                conductor.missed_until(number, frame.presentation, !was_silent)
+            };
+            let is_break = |border: &Border| awaits_break && border.is_discontinuity;
+            missed.truncate(missed.iter().position(is_break).unwrap_or(missed.len()));
+            for border in missed {
+                steps.append(&mut segmenter.miss(&border));
             }
             border = conductor.next_border(segmenter.number(), frame.presentation);
         }

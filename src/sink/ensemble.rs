@@ -6,7 +6,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Condvar, Mutex, MutexGuard,
+        Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -107,7 +107,7 @@ impl Ensemble {
                     let (after, timeout) = self
                         .changed
                         .wait_timeout(state, self.patience)
-                        .expect(POISONED);
+                        .unwrap_or_else(PoisonError::into_inner);
                     state = after;
                     if timeout.timed_out() {
                         let absent = state.conductor.give_up(track);
@@ -120,7 +120,10 @@ impl Ensemble {
                 // The leader went silent or is slower: the presentation stays in step with it.
                 Leave::WaitForLeader => {
                     after_waiting = true;
-                    state = self.changed.wait(state).expect(POISONED);
+                    state = self
+                        .changed
+                        .wait(state)
+                        .unwrap_or_else(PoisonError::into_inner);
                 }
             }
         }
@@ -221,9 +224,8 @@ impl Ensemble {
         self.state().date_source
     }
 
+    /// Whoever panicked with it has told; the others, and the host that reads a property, go on with what there is.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect(POISONED)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-const POISONED: &str = "ensemble lock poisoned";

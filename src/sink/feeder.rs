@@ -6,7 +6,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
@@ -142,6 +142,9 @@ pub(super) mod imp {
     /// The track's thread, as the streaming thread sees it.
     pub(in crate::sink) struct Worker {
         inputs: Sender<Input>,
+        /// A token for each frame among them: only frames have to wait for room. What else there is must not be lost and is
+        /// little, and waiting with it could be for ever when one thread feeds several tracks.
+        room: Sender<()>,
         ensemble: Arc<Ensemble>,
         track: TrackIndex,
         /// Frames are left out because nobody takes them: there is no waiting for room any more until there is some.
@@ -160,7 +163,8 @@ pub(super) mod imp {
 
     impl Mode {
         pub(in crate::sink) fn threaded(feeder: &super::Feeder, road: Road) -> Self {
-            let (inputs, receiver) = crossbeam_channel::bounded(MOST_FRAMES_WAITING);
+            let (inputs, receiver) = crossbeam_channel::unbounded();
+            let (room, taken) = crossbeam_channel::bounded(MOST_FRAMES_WAITING);
             let ensemble = road.ensemble();
             let track = road.track();
             let failure = Arc::new(Mutex::new(None));
@@ -169,11 +173,12 @@ pub(super) mod imp {
                 .spawn({
                     let feeder = feeder.clone();
                     let failure = Arc::clone(&failure);
-                    move || feeder.imp().work(road, &receiver, &failure)
+                    move || feeder.imp().work(road, &receiver, &taken, &failure)
                 });
             match spawned {
                 Ok(thread) => Self::Threaded(Worker {
                     inputs,
+                    room,
                     ensemble,
                     track,
                     is_crowded: Arc::default(),
@@ -209,7 +214,7 @@ pub(super) mod imp {
         }
 
         pub(in crate::sink) fn mode(&self) -> MutexGuard<'_, Mode> {
-            self.mode.lock().expect("mode lock poisoned")
+            self.mode.lock().unwrap_or_else(PoisonError::into_inner)
         }
 
         /// Tells the pipeline that this track is over.
@@ -230,7 +235,11 @@ pub(super) mod imp {
                 Mode::Direct(mut road) => {
                     drop(mode);
                     let result = self.take(&mut road, input);
-                    *self.mode() = Mode::Direct(road);
+                    let mut mode = self.mode();
+                    // Another run may have begun meanwhile.
+                    if matches!(*mode, Mode::Idle) {
+                        *mode = Mode::Direct(road);
+                    }
                     result
                 }
                 Mode::Threaded(worker) => {
@@ -239,11 +248,17 @@ pub(super) mod imp {
                         worker.ensemble.note_head(worker.track, head);
                     }
                     let inputs = worker.inputs.clone();
+                    let room = worker.room.clone();
                     let failure = Arc::clone(&worker.failure);
                     let is_crowded = Arc::clone(&worker.is_crowded);
                     *mode = Mode::Threaded(worker);
                     drop(mode);
-                    self.queue(&inputs, input, &is_crowded, &failure)
+                    let has_room =
+                        !matches!(input, Input::Frame(_)) || self.wait_for_room(&room, &is_crowded);
+                    if !has_room {
+                        return Ok(());
+                    }
+                    inputs.send(input).map_err(|_| ended(&failure))
                 }
             }
         }
@@ -253,38 +268,27 @@ pub(super) mod imp {
             clock::running_time(event.segment().downcast_ref()?, position)
         }
 
-        fn queue(
-            &self,
-            inputs: &Sender<Input>,
-            input: Input,
-            is_crowded: &AtomicBool,
-            failure: &Mutex<Option<gst::FlowError>>,
-        ) -> Result<(), gst::FlowError> {
+        /// Waits a while for room for a frame. Answers whether there is some; without, the frame is left out.
+        fn wait_for_room(&self, room: &Sender<()>, is_crowded: &AtomicBool) -> bool {
             let patience = if is_crowded.load(Ordering::Relaxed) {
                 Duration::ZERO
             } else {
                 LONGEST_WAIT_FOR_ROOM
             };
-            let sent = inputs.send_timeout(input, patience);
-            is_crowded.store(sent.is_err(), Ordering::Relaxed);
-            match sent {
-                Ok(()) => Ok(()),
-                // The other tracks may be fed by this very thread: waiting longer could be for ever.
-                Err(SendTimeoutError::Timeout(Input::Frame(_))) => {
-                    if count(&self.counts.ahead) == 1 {
-                        gst::element_imp_warning!(
-                            self,
-                            gst::StreamError::Format,
-                            ("{MOST_FRAMES_WAITING} frames wait for another track: frames are left out; feed the tracks in step or put queues before llhlssink")
-                        );
-                    }
-                    Ok(())
-                }
-                Err(SendTimeoutError::Timeout(input)) => {
-                    inputs.send(input).map_err(|_| ended(failure))
-                }
-                Err(SendTimeoutError::Disconnected(_)) => Err(ended(failure)),
+            // The other tracks may be fed by this very thread: waiting longer could be for ever.
+            let is_full = matches!(
+                room.send_timeout((), patience),
+                Err(SendTimeoutError::Timeout(()))
+            );
+            is_crowded.store(is_full, Ordering::Relaxed);
+            if is_full && count(&self.counts.ahead) == 1 {
+                gst::element_imp_warning!(
+                    self,
+                    gst::StreamError::Format,
+                    ("{MOST_FRAMES_WAITING} frames wait for another track: frames are left out; feed the tracks in step or put queues before llhlssink")
+                );
             }
+            !is_full
         }
 
         /// The life of a track's thread.
@@ -292,6 +296,7 @@ pub(super) mod imp {
             &self,
             mut road: Road,
             inputs: &Receiver<Input>,
+            room: &Receiver<()>,
             failure: &Mutex<Option<gst::FlowError>>,
         ) {
             let mut is_flushing = false;
@@ -307,6 +312,9 @@ pub(super) mod imp {
                         Err(_) => return,
                     },
                 };
+                if matches!(input, Some(Input::Frame(_))) {
+                    let _ = room.try_recv();
+                }
                 // Released while it waited: what is queued is lost, the rest of its playlist is not.
                 if is_flushing && !matches!(input, Some(Input::Leave)) {
                     continue;

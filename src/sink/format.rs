@@ -55,13 +55,18 @@ impl Format {
                 Media::audio(structure, Some(1024), silence.map(|bytes| (bytes, 1024)))?
             }
             "audio/x-opus" => {
-                // 20 ms of CELT without energy (RFC 6716 3.1), at the 48 kHz Opus counts in.
+                // 20 ms of CELT without energy (RFC 6716 3.1). The caps may have the rate of what was encoded.
+                let rate = structure.get::<i32>("rate").unwrap_or(48_000);
                 let silence: Option<&[u8]> = match structure.get::<i32>("channels") {
                     Ok(1) => Some(&[0xf8, 0xff, 0xfe]),
                     Ok(2) => Some(&[0xfc, 0xff, 0xfe]),
                     _ => None,
                 };
-                Media::audio(structure, None, silence.map(|bytes| (bytes, 960)))?
+                Media::audio(
+                    structure,
+                    None,
+                    silence.map(|bytes| (bytes, i64::from(rate) / 50)),
+                )?
             }
             _ => return Err("llhlssink takes H.264, H.265, AV1, AAC and Opus"),
         };

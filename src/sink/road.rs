@@ -698,7 +698,7 @@ impl Feeder {
         // mp4mux takes new caps without a word: the segment has to end before they count.
         if is_change && let Some(segmenter) = &mut road.segmenter {
             gst::info!(CAT, imp = self, "The format changes to {caps}");
-            let steps = segmenter.interrupt();
+            let steps = segmenter.change_format();
             self.carry_out(road, steps, None)?;
             Self::ask_for_break(road);
             road.newest_sound = None;
@@ -735,7 +735,7 @@ impl Feeder {
         Ok(())
     }
 
-    /// A follower's discontinuity is one of all tracks (rule PL-38): as soon as possible, before the leader's next segment.
+    /// A follower's discontinuity is one of all tracks (rule MV-11): as soon as possible, before the leader's next segment.
     fn ask_for_break(road: &Road) {
         let track = road.orders.track;
         let segmenter = road.segmenter.as_ref();

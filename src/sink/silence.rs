@@ -90,9 +90,13 @@ impl Feeder {
                 road.orders.pad
             );
         }
-        if road.format.as_ref().and_then(Format::silence).is_some() {
-            let progress = road.orders.ensemble.read(|conductor| conductor.progress());
-            return progress.map_or(Ok(()), |progress| self.fill(road, progress));
+        let progress = road.orders.ensemble.read(|conductor| conductor.progress());
+        if road.format.as_ref().and_then(Format::silence).is_some()
+            && let (Some(progress), Some(newest)) = (progress, road.newest_sound)
+            // Otherwise the leader has jumped, and silence does not lead there.
+            && (-LONGEST_BRIDGED_HOLE.0..=LONGEST_FILLED_HOLE.0).contains(&(progress - newest).0)
+        {
+            return self.fill(road, progress);
         }
         let Some(segmenter) = &mut road.segmenter else {
             return Ok(());

@@ -522,6 +522,8 @@ impl Work {
             shelf.target_duration = Some(constants.target_duration);
         }
         let Some(open) = shelf.open.take() else {
+            // There was nothing but a gap in it.
+            shelf.has_hole = true;
             return Ok(());
         };
         if open.parts != parts {

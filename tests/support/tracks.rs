@@ -311,7 +311,7 @@ fn compare(one: &Rendition, other: &Rendition) {
         );
         assert_eq!(
             mine.discontinuities, theirs.discontinuities,
-            "PL-38: segment {number} of {} and {}",
+            "MV-11: segment {number} of {} and {}",
             one.uri, other.uri
         );
     }

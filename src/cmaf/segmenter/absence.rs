@@ -30,6 +30,16 @@ impl Segmenter {
     pub fn fall_silent(&mut self) -> Vec<Step> {
         let mut steps = Vec::new();
         let Some(line) = self.line else {
+            // It was interrupted, and its segment has ended.
+            if let (None, Some(left), true) = (self.missing, self.left, self.is_discontinuity) {
+                self.missing = Some(Missing {
+                    zero: left.zero(self.plan.timescale),
+                    first_offset: left.first_offset,
+                    is_between: true,
+                    begun: None,
+                    is_discontinuity: false,
+                });
+            }
             return steps;
         };
         self.close_open_end(&mut steps);
@@ -95,6 +105,7 @@ impl Segmenter {
         missing.begun = Some(*border);
         if border.is_discontinuity {
             self.is_discontinuity = false;
+            self.awaits_break = false;
             missing.zero = border.zero;
             missing.is_discontinuity = true;
             self.end = self.end.max(self.ticks_at(border.presentation, missing));
