@@ -20,6 +20,7 @@ mod download;
 mod folder;
 mod footage;
 mod glass;
+mod handover;
 mod latency;
 mod load;
 mod machine;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         ["glass"] => run_glass(),
         ["origin-of", description] => origin::child_of(description),
         ["origin-fed", part_bytes, part_millis] => origin::child_fed(part_bytes, part_millis),
+        ["origin-served", part_bytes, part_millis] => handover::child(part_bytes, part_millis),
         ["audience", ref rest @ ..] => audience::child(rest),
         _ => run(&words),
     };

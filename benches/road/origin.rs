@@ -3,6 +3,7 @@
 use std::{
     io::{self, BufRead, BufReader, Lines, Read},
     process::{Child, ChildStdout, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
     time::Duration,
 };
 
@@ -48,6 +49,13 @@ impl Origin {
         let bytes = feed.part_bytes.to_string();
         let millis = feed.part.as_millis().to_string();
         Self::start(&["origin-fed", &bytes, &millis])
+    }
+
+    /// The same parts handed to a server without an element before it: `pushes` are then calls of `Server::publish` alone.
+    pub(crate) fn served(feed: Feed) -> Outcome<Self> {
+        let bytes = feed.part_bytes.to_string();
+        let millis = feed.part.as_millis().to_string();
+        Self::start(&["origin-served", &bytes, &millis])
     }
 
     /// A pipeline with an element named `sink`, or with nothing to serve.
@@ -175,19 +183,14 @@ pub(crate) fn child_fed(part_bytes: &str, part_millis: &str) -> Outcome<()> {
     }
     print_ports(&sink);
 
-    let (sender, told) = std::sync::mpsc::channel::<()>();
-    std::thread::spawn(move || {
-        // However it ends, it ends.
-        let _ = io::stdin().read_to_end(&mut Vec::new());
-        drop(sender);
-    });
+    let end = end_of_input();
     let start = now();
     let mut pushes = Vec::new();
     for (number, frame) in (0_u64..).zip(frames.iter().cycle()) {
         let nanos = |number: u64| number * 1_000_000_000 / FRAMES_PER_SECOND;
         let due = start + i64::try_from(nanos(number))?;
         let left = Duration::from_nanos(u64::try_from(due - now()).unwrap_or(0));
-        if told.recv_timeout(left) == Err(std::sync::mpsc::RecvTimeoutError::Disconnected) {
+        if end.recv_timeout(left) == Err(RecvTimeoutError::Disconnected) {
             break;
         }
         let mut frame = frame.copy();
@@ -204,10 +207,26 @@ pub(crate) fn child_fed(part_bytes: &str, part_millis: &str) -> Outcome<()> {
         }
     }
     drop(running);
+    print_pushes(&pushes);
+    Ok(())
+}
+
+/// Disconnected once standard input ends.
+pub(crate) fn end_of_input() -> Receiver<()> {
+    let (sender, end) = mpsc::channel();
+    std::thread::spawn(move || {
+        // However it ends, it ends.
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        drop(sender);
+    });
+    end
+}
+
+/// For [`Origin::end`].
+pub(crate) fn print_pushes(pushes: &[(i64, i64)]) {
     for (at, took) in pushes {
         println!("{at} {took}");
     }
-    Ok(())
 }
 
 /// A frame of `size` bytes: the rest is a NAL unit of filler data (H.264 7.4.2.7), which decoders skip.

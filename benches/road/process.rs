@@ -87,12 +87,22 @@ pub(crate) struct Running(pub(crate) gst::Pipeline);
 
 impl Running {
     pub(crate) fn start(description: &str) -> Outcome<Self> {
+        let running = Self::prepare(description)?;
+        running.play()?;
+        Ok(running)
+    }
+
+    /// A pipeline that does not run yet.
+    pub(crate) fn prepare(description: &str) -> Outcome<Self> {
         let pipeline = gst::parse::launch(description)?
             .downcast::<gst::Pipeline>()
             .map_err(|_| "the description is no pipeline")?;
-        let running = Self(pipeline);
-        running.0.set_state(gst::State::Playing)?;
-        Ok(running)
+        Ok(Self(pipeline))
+    }
+
+    pub(crate) fn play(&self) -> Outcome<()> {
+        self.0.set_state(gst::State::Playing)?;
+        Ok(())
     }
 
     /// Waits for the end of the stream.

@@ -120,12 +120,14 @@ fn measure_delays(
     tracks: &[Track],
     table: &mut Table,
 ) -> Outcome<()> {
-    let running = Running::start(description)?;
+    let running = Running::prepare(description)?;
     let sink = running.0.by_name("sink").ok_or("llhlssink is there")?;
+    // From the first frame on: which frame is the last of a part is counted.
     let entries: Vec<_> = tracks
         .iter()
         .map(|track| record_entries(&sink, track.pad))
         .collect::<Outcome<_>>()?;
+    running.play()?;
     let port = sink.property::<u32>("current-port").to_string();
     let count = PARTS.to_string();
     let clients = tracks
