@@ -15,6 +15,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 target := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 plugin := $(target)/release/libgstllhlssink.so
 streamer := $(target)/release/examples/streamer
+latency := $(target)/release/examples/llhls-latency
 PREFIX ?= /usr/local
 bindir ?= $(PREFIX)/bin
 plugins_dir = $(or $(PLUGINSDIR),$(shell pkg-config --variable=pluginsdir gstreamer-1.0))
@@ -29,8 +30,8 @@ export LLHLS_CLIPS := $(or $(LLHLS_CLIPS),$(target)/clips)
 .NOTPARALLEL:
 .PHONY: build web demo test run-tests test-cargo test-engine test-meson test-players players bench fuzz lint install clean help
 
-build: web ## the plugin, with its player page, and the program llhls-streamer (the default)
-	$(CARGO) build --release --locked --lib --example streamer
+build: web ## the plugin, with its player page, and the programs llhls-streamer and llhls-latency (the default)
+	$(CARGO) build --release --locked --lib --example streamer --example llhls-latency
 
 web: ## what the player page needs from npm; without npm it is left out and the page says so
 ifneq ($(wildcard web/package-lock.json),)
@@ -45,11 +46,11 @@ web/node_modules/.package-lock.json: web/package-lock.json
 	cd web && npm ci --no-audit --no-fund
 	@touch $@
 
-demo: ## stream the camera, or CLIP=file.mp4, or DEVICE=/dev/videoN, or a test picture; AUDIO=1 adds sound; PORT=8080; TLS_PORT=8443
+demo: ## stream the camera, or CLIP=file.mp4, or DEVICE=/dev/videoN, or a test picture; AUDIO=1 adds sound to the first and the last, a clip has its own; PORT=8080; TLS_PORT=8443
 	./setup.sh
 	$(MAKE) --no-print-directory web
 	$(CARGO) build --release --locked --example streamer
-	@exec "$(streamer)" --http-port "$(PORT)" --part-duration 0.2 $(if $(AUDIO),--audio) \
+	@exec "$(streamer)" --http-port "$(PORT)" --part-duration 0.2 $(if $(CLIP),,$(if $(AUDIO),--audio)) \
 		$(if $(TLS_PORT),--tls-port "$(TLS_PORT)") \
 		$(if $(CLIP),--clip "$(CLIP)",$(if $(camera),--device "$(camera)",--test-src))
 
@@ -94,7 +95,7 @@ bench: ## the figures the README quotes; ONLY="viewers cache" for some sections,
 fuzz: ## look for input that breaks the request core, FUZZ_SECONDS=60 a target; needs nightly Rust and cargo-fuzz
 	@$(CARGO) +nightly fuzz --version >/dev/null 2>&1 || { \
 		echo "fuzz: needs nightly Rust and cargo-fuzz: rustup toolchain install nightly && cargo install cargo-fuzz" >&2; exit 1; }
-	for target in requests queries muxed; do \
+	for target in requests queries heads muxed; do \
 		$(CARGO) +nightly fuzz run -s none $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=8192 || exit 1; \
 	done
 
@@ -110,10 +111,11 @@ lint: ## format, clippy, rustdoc, licences
 		echo "lint: cargo-deny is not installed: licences, bans and sources are not checked"; \
 	fi
 
-install: ## the built plugin to where GStreamer looks, llhls-streamer to PREFIX/bin; PLUGINSDIR=, PREFIX= and DESTDIR= as usual
-	@[ -f "$(plugin)" ] && [ -f "$(streamer)" ] || { echo "install: nothing built yet; run make first" >&2; exit 1; }
+install: ## the built plugin to where GStreamer looks, the programs to PREFIX/bin; PLUGINSDIR=, PREFIX= and DESTDIR= as usual
+	@[ -f "$(plugin)" ] && [ -f "$(streamer)" ] && [ -f "$(latency)" ] || { echo "install: nothing built yet; run make first" >&2; exit 1; }
 	install -D -m 644 "$(plugin)" "$(DESTDIR)$(plugins_dir)/libgstllhlssink.so"
 	install -D -m 755 "$(streamer)" "$(DESTDIR)$(bindir)/llhls-streamer"
+	install -D -m 755 "$(latency)" "$(DESTDIR)$(bindir)/llhls-latency"
 
 clean: ## everything that was built or downloaded
 	$(CARGO) clean

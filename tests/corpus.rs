@@ -35,6 +35,11 @@ fn queries() {
 }
 
 #[test]
+fn heads() {
+    feed("heads", targets::head);
+}
+
+#[test]
 fn muxed() {
     feed("muxed", targets::muxed);
 }

@@ -4,7 +4,7 @@
 //! `make fuzz` feeds these with whatever libFuzzer thinks of; `tests/corpus.rs` of the plugin feeds them with what is kept in
 //! `corpus/`, on stable Rust and with every other test. So `crate` is either this one or that test.
 
-use std::sync::LazyLock;
+use std::{rc::Rc, sync::LazyLock};
 
 use crate::{
     cmaf::{
@@ -15,10 +15,16 @@ use crate::{
         segmenter::{Cut, Sample},
     },
     delivery::{
-        Content, Decision, Request, Routes, decide,
+        Caching, Content, Decision, Head, Request, Routes,
+        access::{self, AccessToken, Way},
+        cors::Cors,
+        decide,
         directives::{Directives, parse_query},
+        encoding::Text,
+        hosts::AllowedHosts,
         multivariant,
         playlist::{self, PlaylistStyle},
+        representation::{Representation, Source},
     },
     origin::{
         Origin,
@@ -117,6 +123,133 @@ fn check_content(site: &Site, content: &Content) {
     let text = text.expect("what is answered with is there");
     assert!(text.starts_with(b"#EXTM3U\n"));
 }
+
+/// A request's head: `<method> <target>`, then a line `name: value` for each header, as HTTP/1.1 has it but with bare line
+/// feeds. It is asked for text and for media, of a site that lets nobody in without a token, a host name and an origin.
+pub fn head(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    let mut lines = text.lines();
+    let Some((method, target)) = lines.next().and_then(|line| line.split_once(' ')) else {
+        return;
+    };
+    let headers: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(": ")).collect();
+    let header = |wanted: &str| {
+        let mut all = headers.iter();
+        all.find(|(name, _)| *name == wanted)
+            .map(|(_, value)| *value)
+    };
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    let head = Head {
+        method,
+        path,
+        query,
+        host: header("host"),
+        origin: header("origin"),
+        authorization: header("authorization"),
+        range: header("range"),
+        if_range: header("if-range"),
+        if_none_match: header("if-none-match"),
+        accept_encoding: header("accept-encoding"),
+    };
+    if let Err(refusal) = GUARD.hosts.check(head.host) {
+        assert_eq!(refusal.status, 421);
+        check_refusal(refusal.status, &refusal.reason);
+    }
+    match access::admit(Some(&GUARD.token), &head) {
+        Err(refusal) => {
+            assert_eq!(refusal.status, 401);
+            check_refusal(refusal.status, &refusal.reason);
+        }
+        Ok(admitted) => {
+            let has_shown = data
+                .windows(TOKEN.len())
+                .any(|shown| shown == TOKEN.as_bytes());
+            assert!(
+                has_shown || text.contains('%') || admitted.way == Way::Open,
+                "let in without the token"
+            );
+            assert!(admitted.way != Way::Open || method == "OPTIONS");
+        }
+    }
+    let text = Rc::new(Text::new(TEXT.clone()));
+    check_answer(
+        Source::Text(Rc::clone(&text)),
+        text.plain().len() as u64,
+        &head,
+    );
+    let chunks = vec![
+        Bytes::from_static(b"moof"),
+        Bytes::from_static(b"mdat and more"),
+    ];
+    let length = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+    check_answer(Source::Media(chunks), length, &head);
+}
+
+fn check_answer(source: Source, length: u64, head: &Head<'_>) {
+    let mut answer = Representation {
+        source,
+        content_type: "video/mp4",
+        caching: Caching::Immutable(60),
+        tag: Some("run-1".to_owned()),
+    }
+    .answer(head);
+    GUARD.cors.allow(head.origin, &mut answer);
+    let allowed = answer.header("access-control-allow-origin");
+    assert!(allowed.is_none() || allowed == Some(ORIGIN) && head.origin == Some(ORIGIN));
+    for (name, value) in &answer.headers {
+        assert!(
+            value.bytes().all(|byte| matches!(byte, b' '..=b'~')),
+            "{name}: {value}"
+        );
+    }
+    let sent = answer.body.len();
+    match answer.status {
+        200 if answer.header("content-encoding").is_some() => assert!((1..length).contains(&sent)),
+        200 => assert_eq!(sent, length),
+        206 => {
+            let range = answer.header("content-range").expect("says which");
+            let (first, rest) = range
+                .strip_prefix("bytes ")
+                .and_then(|range| range.split_once('-'))
+                .expect("a range");
+            let (last, of) = rest.split_once('/').expect("of all");
+            let number = |text: &str| text.parse::<u64>().expect("a number");
+            assert_eq!(number(of), length);
+            assert!(number(last) < length);
+            assert_eq!(number(last) + 1 - number(first), sent);
+        }
+        304 => assert_eq!(sent, 0),
+        416 => assert_eq!(
+            answer.header("content-range"),
+            Some(&*format!("bytes */{length}"))
+        ),
+        other => panic!("answered with {other}"),
+    }
+}
+
+/// What [`head`] is held against.
+struct Guard {
+    hosts: AllowedHosts,
+    token: AccessToken,
+    cors: Cors,
+}
+
+const TOKEN: &str = "secret-token";
+const ORIGIN: &str = "https://example.com";
+
+/// Long enough to be worth compressing.
+static TEXT: LazyLock<String> = LazyLock::new(|| "#EXT-X-VERSION:9\n".repeat(100));
+
+static GUARD: LazyLock<Guard> = LazyLock::new(|| Guard {
+    hosts: AllowedHosts::new("live.example.com, 192.0.2.1:8080").expect("names"),
+    token: AccessToken::new(TOKEN),
+    cors: Cors::new(ORIGIN).expect("an origin"),
+});
 
 /// The query of a playlist request.
 pub fn query(data: &[u8]) {
