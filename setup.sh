@@ -128,11 +128,17 @@ install_missing() {
     local policy=/usr/sbin/policy-rc.d is_ours=no status=0
     if [[ ${#servers[@]} -gt 0 && ! -e $policy ]]; then
         is_ours=yes
+        # However this ends: with the file left there no package would start its service any more.
+        trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+        trap 'exit 130' INT TERM HUP
         printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
         as_root chmod 755 "$policy"
     fi
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" || status=$?
-    [[ $is_ours == no ]] || as_root rm -f "$policy"
+    if [[ $is_ours == yes ]]; then
+        as_root rm -f "$policy"
+        trap - EXIT INT TERM HUP
+    fi
     [[ $status -eq 0 ]] || fail "apt-get could not install: ${missing[*]}"
     if [[ ${#servers[@]} -gt 0 ]] && command -v systemctl >/dev/null; then
         as_root systemctl disable -q "${servers[@]}" || say "not disabled: ${servers[*]}"
