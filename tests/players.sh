@@ -98,9 +98,11 @@ else
     attempt "hls.js joins in the first segment" node "$root/web/test/beginning.mjs" "$rehearsal"
     attempt "the player page copes" node "$root/web/test/page.mjs" "$url"
     attempt "the script's benchmark page runs" node "$root/web/test/benchmark.mjs" "$url" 8
-    attempt "the player page survives its source" node "$root/web/test/interrupted.mjs" "$rehearsal" --audio aac
+    attempt "the player page survives its source" node "$root/web/test/interrupted.mjs" "$rehearsal" --audio aac \
+        --sink track-timeout=2000
     attempt "the player page plays on over a restart that continues" \
-        node "$root/web/test/interrupted.mjs" "$rehearsal" --audio aac --on-restart continue
+        node "$root/web/test/interrupted.mjs" "$rehearsal" --audio aac --on-restart continue \
+        --sink track-timeout=2000
     attempt "hls.js climbs a ladder" on_stream "$root/web/test/levels.mjs" --ladder --audio aac
     attempt "hls.js plays Opus" on_stream "$root/web/test/hlsjs.mjs" --audio opus -- 10 --tracks audio,video
     attempt "hls.js plays a long window by delta updates, under an access token" on_stream "$root/web/test/hlsjs.mjs" \

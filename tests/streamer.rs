@@ -308,3 +308,46 @@ fn the_wrapper_builds_a_program_that_is_not_there() {
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(complaints.contains("./setup.sh"), "{complaints}");
 }
+
+/// A file system of its own, so small that it is soon full. Where nobody may mount one there is nothing to be seen.
+#[test]
+fn a_full_disk_costs_the_recording_and_not_the_stream() {
+    let alone = ["--user", "--map-root-user", "--mount"];
+    let mut trial = Command::new("unshare");
+    trial
+        .args(alone)
+        .args("mount -t tmpfs none /mnt".split(' '));
+    if !trial.output().is_ok_and(|output| output.status.success()) {
+        eprintln!("nobody may mount a file system here: not tried");
+        return;
+    }
+    let place = scratch("full");
+    let mut command = Command::new("unshare");
+    command
+        .args(alone)
+        .args([
+            "sh",
+            "-c",
+            "mount -t tmpfs -o size=64k none \"$0\" && exec \"$@\"",
+        ])
+        .arg(&place)
+        .arg(&*STREAMER)
+        .args(SMALL)
+        .args(["--segment-duration=0.5", "--location"])
+        .arg(&place);
+    let mut program = Program::start(&mut command);
+    let mut client = Client::new(program.wait_for_port());
+    // Each takes a page at least, and there are sixteen.
+    support::wait_for("the stream to go on", || {
+        let text = String::from_utf8(client.body("/live.m3u8")).unwrap();
+        let newest = Playlist::read(&text).segments.last()?.msn;
+        (newest >= 25).then_some(())
+    });
+    program.send(Signal::INT);
+    let (status, complaints) = program.wait();
+    assert_eq!(status.code(), Some(0), "{complaints}");
+    assert!(
+        complaints.contains("No space left on device"),
+        "{complaints}"
+    );
+}

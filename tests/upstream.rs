@@ -55,6 +55,25 @@ fn half_a_minute_of_nothing_is_a_discontinuity() {
     assert!((step - 31_000_000_000).abs() < 2_000_000, "{step}");
 }
 
+/// What upstream says of a hole changes nothing for a track that has no others to keep up with: the times of its frames do.
+#[test]
+fn gap_events_on_a_single_pad() {
+    for (hole, discontinuities) in [(300_i64, 0), (5_000, 1)] {
+        let frames = Frames::test_picture(120, 30);
+        let mut fed = FedStream::new(&frames.caps, "");
+        fed.stream.play();
+        fed.push(&part_of(&frames, 0..2, 0));
+        support::wait_until("what was pushed", || fed.stream.fed_to("video").len() == 60);
+        let gap = gst::event::Gap::builder(gst::ClockTime::from_seconds(2))
+            .duration(gst::ClockTime::from_mseconds(hole.unsigned_abs()))
+            .build();
+        assert!(fed.source.static_pad("src").unwrap().push_event(gap));
+        fed.push(&part_of(&frames, 2..4, hole));
+        let run = check(&mut fed, discontinuities);
+        assert_eq!(run.samples().count(), 120);
+    }
+}
+
 #[test]
 fn half_a_minute_of_nothing_in_one_track() {
     for silent in ["a", "v"] {

@@ -3,7 +3,7 @@
 //!     cargo run --example rehearsal -- --audio aac --ladder
 //!
 //! It prints the address of the player page, then takes one word a line on standard input: `pause` (nothing comes any
-//! more), `resume`, `resize` (another picture size from now on), `restart` (READY and back). It ends when standard input does.
+//! more), `blind` (no picture does), `resume`, `resize` (another picture size from now on), `restart` (READY and back). It ends when standard input does.
 //!
 //! Belongs here: sources that behave as tests want them to. Does not: anything for people, who have the streamer.
 
@@ -149,16 +149,17 @@ fn line(args: &Args) -> String {
 }
 
 fn obey(pipeline: &gst::Pipeline, command: &str) {
-    let drop = |is_dropping: bool| {
-        for valve in ["picture", "tone"] {
+    let drop = |valves: &[&str], is_dropping: bool| {
+        for valve in valves {
             if let Some(valve) = pipeline.by_name(valve) {
                 valve.set_property("drop", is_dropping);
             }
         }
     };
     match command {
-        "pause" => drop(true),
-        "resume" => drop(false),
+        "pause" => drop(&["picture", "tone"], true),
+        "blind" => drop(&["picture"], true),
+        "resume" => drop(&["picture", "tone"], false),
         "resize" => {
             if let Some(filter) = pipeline.by_name("size") {
                 let caps = gst::Caps::builder("video/x-raw")

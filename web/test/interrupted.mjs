@@ -1,5 +1,5 @@
-// The player page when the source itself misbehaves: nothing comes for three seconds, the picture changes its size, and the
-// pipeline is stopped and started again. It must play on by itself, without a reload; and without starting over, unless the
+// The player page when the source itself misbehaves: nothing comes for three seconds, no picture beside the sound for longer
+// than that is waited for, the picture changes its size, and the pipeline is stopped and started again. It must play on by itself, without a reload; and without starting over, unless the
 // last of these began another presentation, which it does without `--on-restart continue`.
 //
 //     node web/test/interrupted.mjs PROGRAM [ARGUMENT...]
@@ -34,6 +34,12 @@ try {
     tell('resume');
     figures.afterPause = await movesOn(page, 'after the pause');
 
+    tell('blind');
+    await page.waitForFunction(listsGap, null, { timeout: RECOVERY_DEADLINE_MS, polling: 200 })
+      .catch(() => failures.push('the playlist of the picture has no gap'));
+    tell('resume');
+    figures.afterGap = await movesOn(page, 'after the gap in the picture');
+
     const height = await page.evaluate(() => document.getElementById('video').videoHeight);
     if (height > 0) {
       tell('resize');
@@ -63,6 +69,12 @@ try {
   clearTimeout(timer);
 }
 report({ ...figures, complaints }, failures);
+
+// In the page.
+async function listsGap() {
+  const answer = await fetch('live_video.m3u8');
+  return (await answer.text()).includes('#EXT-X-GAP');
+}
 
 function tell(word) {
   source.stdin.write(`${word}\n`);
