@@ -141,6 +141,9 @@ impl Follower {
             status => return Err(format!("{url} was answered with {status}")),
         };
         let is_other_run = media.next < self.next;
+        if answer.status == 400 && !is_other_run {
+            return Err(format!("{url} was refused: {}", answer.text()?.trim()));
+        }
         let new: Vec<Part> = media
             .parts
             .iter()

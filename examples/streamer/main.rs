@@ -252,16 +252,16 @@ fn greet(switches: &Switches, sink: &gst::Element, what: &str, screen: &Screen) 
 /// What every URL begins with, the one for this machine first.
 fn bases(switches: &Switches, sink: &gst::Element) -> Vec<String> {
     let port = sink.property::<u32>("current-port");
-    let is_somewhere = (switches.host.parse()).is_ok_and(|host: IpAddr| !host.is_unspecified());
+    // A name, or an address with or without brackets.
+    let bare = switches.host.trim_matches(['[', ']']);
     let mut hosts = Vec::new();
-    if is_somewhere {
-        hosts.push(match switches.host.parse() {
-            Ok(IpAddr::V6(host)) => format!("[{host}]"),
-            _ => switches.host.clone(),
-        });
-    } else {
-        hosts.push("localhost".to_owned());
-        hosts.extend(network_address().map(|address| address.to_string()));
+    match bare.parse() {
+        Ok(IpAddr::V6(host)) if !host.is_unspecified() => hosts.push(format!("[{host}]")),
+        Ok(host) if host.is_unspecified() => {
+            hosts.push("localhost".to_owned());
+            hosts.extend(network_address().map(|address| address.to_string()));
+        }
+        _ => hosts.push(bare.to_owned()),
     }
     let local = hosts.iter().map(|host| format!("http://{host}:{port}"));
     let tls_port = sink.property::<u32>("current-tls-port");

@@ -118,7 +118,8 @@ async fn reload(
     known: &Playlist,
 ) -> Result<Playlist, Fault> {
     let (msn, part) = known.next;
-    let path = format!("{entry}?_HLS_msn={msn}&_HLS_part={part}");
+    let joint = if entry.contains('?') { '&' } else { '?' };
+    let path = format!("{entry}{joint}_HLS_msn={msn}&_HLS_part={part}");
     let text = text(tally, connection, &path, Key::Reload(msn, part)).await?;
     let playlist = Playlist::read(&text, entry)?;
     if !playlist.is_ended && playlist.next <= known.next {
