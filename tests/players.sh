@@ -60,7 +60,7 @@ skip() {
     skipped=$((skipped + 1))
 }
 
-# on_stream SCRIPT STREAM-OPTION... [-- SCRIPT-OPTION...]: a script of web/test/ against a rehearsal of its own.
+# on_stream SCRIPT STREAM-OPTION... [-- SCRIPT-OPTION...]: a script of web/test/ against a rehearsal of its own, over SCHEME.
 on_stream() {
     local script=$1 options=() line='' address='' output input stream outcome=0
     shift
@@ -76,7 +76,7 @@ on_stream() {
     exec {input}>"$work/input" {output}<"$work/output"
     rm "$work/input" "$work/output"
     while [[ -z $address ]] && read -r -t "$START_DEADLINE" -u "$output" line; do
-        [[ $line =~ player\ +(http://[^ ]+) ]] && address=${BASH_REMATCH[1]}
+        [[ $line =~ player\ +("${SCHEME:-http}"://[^ ]+) ]] && address=${BASH_REMATCH[1]}
     done
     node "$script" "$address" "$@" || outcome=$?
     # It ends with its input.
@@ -107,6 +107,9 @@ else
     attempt "hls.js plays Opus" on_stream "$root/web/test/hlsjs.mjs" --audio opus -- 10 --tracks audio,video
     attempt "hls.js plays a long window by delta updates, under an access token" on_stream "$root/web/test/hlsjs.mjs" \
         --audio aac --token a-rehearsal --sink "playlist-length=30 max-files=60" -- "$SECONDS_TO_PLAY" --tracks audio,video --deltas
+    # Its certificate is of its own making.
+    SCHEME=https NODE_TLS_REJECT_UNAUTHORIZED=0 attempt "hls.js plays over HTTPS and HTTP/2" on_stream \
+        "$root/web/test/hlsjs.mjs" --audio aac --sink tls-port=-1 -- 10 --tracks audio,video --protocol h2
     attempt "hls.js plays sound alone" on_stream "$root/web/test/hlsjs.mjs" --audio aac --no-video -- 10 --tracks audio
 fi
 attempt "ffmpeg decodes picture and sound" node "$root/web/test/table.mjs" "$url" 10 --only ffmpeg,ffprobe --tracks audio,video

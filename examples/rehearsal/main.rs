@@ -2,7 +2,7 @@
 //!
 //!     cargo run --example rehearsal -- --audio aac --ladder
 //!
-//! It prints the address of the player page, then takes one word a line on standard input: `pause` (nothing comes any
+//! It prints the address of the player page, with `--sink tls-port=-1` that over HTTPS as well, then takes one word a line on standard input: `pause` (nothing comes any
 //! more), `blind` (no picture does), `resume`, `resize` (another picture size from now on), `restart` (READY and back). It ends when standard input does.
 //!
 //! Belongs here: sources that behave as tests want them to. Does not: anything for people, who have the streamer.
@@ -89,10 +89,12 @@ fn run(args: &Args) -> Outcome<()> {
         .token
         .as_ref()
         .map_or_else(String::new, |token| format!("t/{token}/"));
-    println!(
-        "  player    http://127.0.0.1:{}/{path}",
-        sink.property::<u32>("current-port")
-    );
+    for (scheme, port) in [("http", "current-port"), ("https", "current-tls-port")] {
+        let port = sink.property::<u32>(port);
+        if port != 0 {
+            println!("  player    {scheme}://127.0.0.1:{port}/{path}");
+        }
+    }
 
     thread::spawn({
         let pipeline = pipeline.clone();

@@ -15,7 +15,8 @@ export async function withPage({ complaints = [], viewport = { width: 1280, heig
   const { chromium } = await import('playwright-core');
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: FLAGS });
   try {
-    const context = await browser.newContext({ viewport });
+    // Over HTTPS the streams of tests have certificates of their own making.
+    const context = await browser.newContext({ viewport, ignoreHTTPSErrors: true });
     const page = await context.newPage();
     page.on('console', (message) => {
       if (message.type() === 'error') complaints.push(message.text());
@@ -111,5 +112,7 @@ export function commandLine() {
   // Whether playlists have to come as delta updates, and in gzip, once the stream is old enough.
   const deltas = words.includes('--deltas');
   if (deltas) words.splice(words.indexOf('--deltas'), 1);
-  return { tracks, deltas, url: words[0], seconds: Number(words[1] ?? 15), screenshot, viewport: { width, height } };
+  // How everything has to have come, as Resource Timing calls it: http/1.1, h2.
+  const protocol = option('--protocol');
+  return { tracks, deltas, protocol, url: words[0], seconds: Number(words[1] ?? 15), screenshot, viewport: { width, height } };
 }

@@ -1,12 +1,12 @@
 // The player page in Chromium: hls.js must play with low latency, without a stall, and the page must read its latency.
 //
-//     node web/test/hlsjs.mjs URL [seconds] [--screenshot FILE] [--size WIDTHxHEIGHT] [--tracks audio,video] [--deltas]
+//     node web/test/hlsjs.mjs URL [seconds] [--screenshot FILE] [--size WIDTHxHEIGHT] [--tracks audio,video] [--deltas] [--protocol h2]
 
 import { START_DEADLINE_MS, addresses, commandLine, countMedia, median, report, rounded, watch, withPage } from './browser.mjs';
 
 const MOST_LATENCY_SECONDS = 6;
 
-const { url, seconds, tracks, deltas, screenshot, viewport } = commandLine();
+const { url, seconds, tracks, deltas, protocol, screenshot, viewport } = commandLine();
 const complaints = [];
 const failures = [];
 const figures = { player: 'hls.js' };
@@ -29,6 +29,8 @@ try {
     if (samples.length) judge(samples, media);
     // From the page, which reaches it wherever the token is.
     figures.answers = await page.evaluate(async () => (await (await fetch(`stats.json${location.search}`)).json()).answers);
+    figures.protocols = await page.evaluate(protocols);
+    if (protocol && figures.protocols.join() !== protocol) failures.push(`not everything came over ${protocol}`);
     if (deltas && !(figures.answers.deltas > 0)) failures.push('no playlist came as a delta update');
     if (deltas && !(figures.answers.gzipped > 0)) failures.push('no playlist came in gzip');
   });
@@ -36,6 +38,11 @@ try {
   failures.push(error.message);
 }
 report({ ...figures, complaints }, failures);
+
+// In the page: how what it fetched came.
+function protocols() {
+  return [...new Set(performance.getEntriesByType('resource').map((entry) => entry.nextHopProtocol).filter(Boolean))];
+}
 
 // In the page.
 function read() {
