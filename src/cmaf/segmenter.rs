@@ -11,6 +11,9 @@
 use std::collections::VecDeque;
 
 mod absence;
+mod joining;
+mod lengths;
+mod parts;
 
 use absence::Missing;
 
@@ -455,18 +458,6 @@ impl Segmenter {
         steps
     }
 
-    /// Whether the frame after this one will be the first of the next segment: sound that ends where the border is, or behind
-    /// it. Answers that segment's number. A picture has to be seen to be a key frame.
-    fn foresees(&self, frame: &Frame, expected: i64, guide: Guide) -> Option<u64> {
-        let Guide::Follow(Some(border)) = guide else {
-            return None;
-        };
-        // Timestamps are rounded.
-        let end = frame.presentation + self.plan.timescale.nanos(expected + 1);
-        let is_next = self.plan.is_audio && !border.is_discontinuity && end >= border.presentation;
-        is_next.then_some(border.number)
-    }
-
     /// Ends the segment because the format changes; the next frame starts another with a discontinuity.
     pub fn interrupt(&mut self) -> Vec<Step> {
         let mut steps = Vec::new();
@@ -537,125 +528,6 @@ impl Segmenter {
         timescale.nanos(line.decode(frame.decode, timescale) - latest_end)
     }
 
-    /// The border a following track has reached with this frame.
-    fn due_border(
-        &self,
-        frame: &Frame,
-        before: Option<RunningTime>,
-        guide: Guide,
-    ) -> Option<Border> {
-        let Guide::Follow(Some(border)) = guide else {
-            return None;
-        };
-        // A segment needs a frame.
-        self.segment?;
-        if let Some(left_at) = border.left_at {
-            // The leader's time has jumped back: this track is there once its own has, or when it clearly will not.
-            let has_jumped = before.is_some_and(|before| frame.decode <= before);
-            let stays = frame.presentation - left_at > LONGEST_BRIDGED_HOLE;
-            return (has_jumped || stays).then_some(border);
-        }
-        // The part before it was closed on its account, so this one it is, even if it comes a little sooner than was thought.
-        let is_foreseen = self.foreseen == Some(border.number);
-        let is_due = frame.is_sync
-            && (is_foreseen || frame.presentation + self.early(frame) >= border.presentation);
-        is_due.then_some(border)
-    }
-
-    /// How much before a border a frame may come and still be the one meant. A frame of audio is never early: the border is
-    /// where it begins, or the frame after it is the first.
-    fn early(&self, frame: &Frame) -> Nanos {
-        if self.plan.is_audio {
-            return Nanos(0);
-        }
-        let half_frame = self.expected_spacing(frame).unwrap_or(0) / 2;
-        self.early
-            .unwrap_or_default()
-            .max(self.plan.timescale.nanos(half_frame))
-    }
-
-    /// How far the presentation of a line's first frame is behind its decode time.
-    fn offset(&self, frame: &Frame) -> Nanos {
-        if self.plan.is_audio {
-            Nanos(0)
-        } else {
-            frame.presentation - frame.decode
-        }
-    }
-
-    /// A following track begins at a border: with the frame that is there, or not much after it.
-    fn join(&mut self, frame: &Frame, next: Option<Border>, mut steps: Vec<Step>) -> Vec<Step> {
-        // After a hole it may still be in time for the segment that has begun without it.
-        let begun = self.missing.and_then(|missing| missing.begun);
-        let is_there =
-            |border: &Border| frame.presentation + self.early(frame) >= border.presentation;
-        let may_begin = |border: &Border| border.is_discontinuity || !self.awaits_break;
-        let next = next.filter(is_there).or(begun).filter(is_there);
-        let Some(border) = next.filter(may_begin) else {
-            self.ask_to_join(frame, &mut steps);
-            steps.push(Step::Drop(DropReason::BeforeJoining));
-            return steps;
-        };
-        // Later the segment would begin without it. But video may have to wait for its key frame, and a track that was here
-        // before comes back where it is.
-        let late = frame.presentation - border.presentation;
-        let is_in_time = late < self.plan.part_duration
-            || (self.is_discontinuity && self.missing.is_none())
-            || (!self.plan.is_audio && self.waiting_since.is_some());
-        if !is_in_time || !self.has_room_after_gap(&border, frame) {
-            self.ask_to_join(frame, &mut steps);
-            steps.push(Step::Drop(DropReason::BeforeJoining));
-            return steps;
-        }
-        // One that was seen before goes on without, after a while.
-        let has_waited = self.number.is_some()
-            && self
-                .waiting_since
-                .is_some_and(|since| frame.decode - since > LONGEST_WAIT_FOR_KEY_FRAME);
-        if !frame.is_sync && !has_waited {
-            if self.waiting_since.is_none_or(|since| frame.decode < since) {
-                self.waiting_since = Some(frame.decode);
-                steps.push(Step::RequestKeyFrame(None));
-            }
-            steps.push(Step::Drop(DropReason::NoKeyFrameYet));
-            return steps;
-        }
-        let timescale = self.plan.timescale;
-        let start = timescale.ticks(frame.decode - border.zero);
-        // What is still published of the old line is in the way of sound; of pictures only the duration changes.
-        let in_the_way = timescale.nanos(self.end - start);
-        if self.plan.is_audio && in_the_way > frame.duration.unwrap_or_default() {
-            steps.push(Step::Drop(DropReason::Backwards));
-            return steps;
-        }
-        self.waiting_since = None;
-        self.last_plea = None;
-        self.spacings.clear();
-        // Where the leader was faster than the wish for a break, there is none: all count the same (rule MV-11).
-        self.is_discontinuity = border.is_discontinuity;
-        self.awaits_break = false;
-        if self.missing.is_some() {
-            self.is_discontinuity = self.fill_gap(frame, &border, start, &mut steps);
-        } else {
-            // Decode time never runs back, and a track that joins late begins where it is.
-            self.end = self.end.max(start);
-        }
-        let first_offset = self.offset(frame);
-        self.line = Some(Line {
-            source: border.zero,
-            ticks: 0,
-            first_offset,
-        });
-        self.newest = None;
-        self.grid = Some(border.presentation);
-        if self.number.is_none() {
-            steps.push(Step::Join(border.number));
-        }
-        self.number = Some(border.number);
-        steps.append(&mut self.take(*frame, Guide::Follow(None)));
-        steps
-    }
-
     /// Without a line nothing is cut: the next key frame starts one.
     fn await_key_frame(&mut self, frame: &Frame, mut steps: Vec<Step>) -> Vec<Step> {
         let since = *self.waiting_since.get_or_insert(frame.decode);
@@ -709,22 +581,6 @@ impl Segmenter {
         self.end
     }
 
-    /// The part target waits for a frame duration: caps, else the buffer's own, else the first spacing seen.
-    fn find_part_target(&mut self, frame: &Frame, wanted: i64) {
-        if self.part_target.is_some() {
-            return;
-        }
-        let timescale = self.plan.timescale;
-        let frame_ticks = match (&self.part, frame.duration) {
-            (Some(part), _) => Some(wanted - part.last),
-            (None, Some(duration)) => Some(timescale.ticks(duration)),
-            (None, None) => None,
-        };
-        self.part_target = frame_ticks
-            .filter(|&ticks| ticks > 0)
-            .map(|ticks| part_target(&self.plan, ticks));
-    }
-
     fn is_segment_border(&self, frame: &Frame, wanted: i64) -> bool {
         let Some(segment) = self.segment else {
             return false;
@@ -743,50 +599,6 @@ impl Segmenter {
         let is_on_grid = frame.presentation + early >= segment.next_on_grid;
         // A segment that had to start without a key frame ends at the first that comes.
         wanted >= due || is_on_grid || !segment.starts_with_sync
-    }
-
-    /// Whether a frame wanted at `decode` still has room in the open part: at least half of itself before the target.
-    fn fits(&self, decode: i64) -> bool {
-        let (Some(part), Some(target)) = (&self.part, self.part_target) else {
-            return true;
-        };
-        // A frame that steps back goes one tick after the frame before it.
-        let decode = decode.max(part.last + 1);
-        let room = self.spacing().unwrap_or(0).min(target) / 2;
-        decode < part.start + target && decode <= part.start + target - room
-    }
-
-    /// Whether another frame, `expected` ticks after the one just placed, would still have room.
-    fn fits_after(&self, wanted: i64, decode: i64, expected: i64) -> bool {
-        let (Some(part), Some(target)) = (&self.part, self.part_target) else {
-            return true;
-        };
-        // Also when it could not even start before the target is reached.
-        let next = (wanted + expected).max(decode + 1);
-        next <= part.start + target - expected.min(target) / 2
-    }
-
-    /// How soon after its newest frame the next one may come; zero when that is not known yet.
-    pub fn closest_spacing(&self) -> Nanos {
-        self.plan.timescale.nanos(self.spacing().unwrap_or(0))
-    }
-
-    /// How soon the next frame may come: the closest that frames came lately.
-    ///
-    /// The last spacing alone would be wrong after every dropped frame: parts would be closed on behalf of a hole that does
-    /// not come, and decode time would run ahead of presentation.
-    fn spacing(&self) -> Option<i64> {
-        self.spacings.iter().min().copied()
-    }
-
-    fn expected_spacing(&self, frame: &Frame) -> Option<i64> {
-        let timescale = self.plan.timescale;
-        self.spacing().or_else(|| {
-            frame
-                .duration
-                .or(self.plan.frame_duration)
-                .map(|duration| timescale.ticks(duration).max(1))
-        })
     }
 
     /// Puts the frame into the open part, opening part and segment where there is none. Answers its decode time.
@@ -893,127 +705,6 @@ impl Segmenter {
         self.next_request = Some(next);
     }
 
-    /// Closes the open part, if any, as near to `wanted` as the rules allow.
-    fn close_part(&mut self, wanted: i64, border: PartBorder, steps: &mut Vec<Step>) {
-        let Some(mut part) = self.part.take() else {
-            return;
-        };
-        let after_last = part.last + 1;
-        let end = match self.part_target {
-            // The last part of a segment may be short; none may be long (PL-15, PL-16).
-            Some(target) => {
-                let shortest = match border {
-                    PartBorder::Part => part.start + (target * SHORTEST_PART_PERCENT + 99) / 100,
-                    PartBorder::Segment => after_last,
-                };
-                let latest = self.segment.map_or(i64::MAX, |segment| {
-                    segment.start + self.longest_segment() - 1
-                });
-                let longest = (part.start + target).min(latest).max(after_last);
-                wanted.clamp(shortest.clamp(after_last, longest), longest)
-            }
-            None => wanted.max(after_last),
-        };
-        if let Some(last) = part.samples.last_mut() {
-            last.duration = end - part.last;
-        }
-        self.end = end;
-        let timescale = self.plan.timescale;
-        let line = self.line.unwrap_or(Line {
-            source: part.captured,
-            ticks: part.start,
-            first_offset: Nanos(0),
-        });
-        steps.push(Step::CutPart(Cut {
-            decode: part.start,
-            duration: MediaTime {
-                ticks: end - part.start,
-                timescale,
-            },
-            captured: part.captured,
-            date: line.source + timescale.nanos(part.start - line.ticks) + line.first_offset,
-            zero: line.zero(timescale),
-            is_discontinuity: part.is_discontinuity,
-            samples: part.samples,
-        }));
-    }
-
-    /// Closes the open part where its last frame is expected to end, for want of a successor.
-    fn close_open_end(&mut self, steps: &mut Vec<Step>) {
-        let Some(part) = &self.part else { return };
-        let expected = self
-            .spacing()
-            .or_else(|| {
-                self.plan
-                    .frame_duration
-                    .map(|duration| self.plan.timescale.ticks(duration))
-            })
-            .or(self.part_target)
-            .unwrap_or_else(|| self.plan.timescale.ticks(self.plan.part_duration));
-        let wanted = part.last + expected;
-        self.close_part(wanted, PartBorder::Segment, steps);
-    }
-
-    /// Ends the segment when one more part could make it break the target duration (rule PL-08).
-    fn end_overlong_segment(&mut self, frame: &Frame, guide: Guide, steps: &mut Vec<Step>) {
-        // A follower ends where the leader did. Its key frame may be late by half a part, so that segments of a number begin
-        // within a part of each other (rule MV-12).
-        if let Guide::Follow(border) = guide {
-            let late = border.map(|border| frame.presentation - border.presentation);
-            let is_new = border.is_some_and(|border| {
-                border.left_at.is_none() && Some(border.number) > self.number
-            });
-            if is_new
-                && let Some(late) = late
-                && late.0 >= self.plan.part_duration.0 / 2
-            {
-                self.end_segment(SegmentEndCause::NoKeyFrame, steps);
-            }
-            return;
-        }
-        if self.is_nearly_overlong() {
-            self.end_segment(SegmentEndCause::NoKeyFrame, steps);
-        }
-    }
-
-    /// Whether one more part could make the open segment break the target duration (rule PL-08).
-    fn is_nearly_overlong(&self) -> bool {
-        let (Some(segment), Some(target)) = (self.segment, self.part_target) else {
-            return false;
-        };
-        // Followers may end a frame later than the leader, and must not break it either.
-        self.end + target - segment.start >= self.longest_segment() - self.spare_for_followers()
-    }
-
-    /// Whether this frame would make the open segment of a follower break the target duration.
-    fn would_be_overlong(&self, frame: &Frame, wanted: i64) -> bool {
-        let length = self.expected_spacing(frame).unwrap_or(0);
-        self.segment
-            .is_some_and(|segment| wanted + length - segment.start >= self.longest_segment())
-    }
-
-    fn longest_segment(&self) -> i64 {
-        let timescale = self.plan.timescale;
-        // What this track made of its first segment counts for nothing where another one has fixed it for all.
-        let own = self.constants.map(|constants| constants.target_duration);
-        match self.given_target_duration.or(own) {
-            // EXTINF is compared after rounding to the nearest second: half a second more than the target is too long.
-            Some(target_duration) => {
-                let doubled = 2 * i64::from(target_duration) + 1;
-                doubled * i64::from(timescale.ticks_per_second()) / 2
-            }
-            None => timescale.ticks(LONGEST_FIRST_SEGMENT),
-        }
-    }
-
-    fn spare_for_followers(&self) -> i64 {
-        if self.plan.has_company {
-            self.plan.timescale.ticks(SPARE_FOR_FOLLOWERS)
-        } else {
-            0
-        }
-    }
-
     fn end_segment(&mut self, cause: SegmentEndCause, steps: &mut Vec<Step>) {
         let Some(segment) = self.segment.take() else {
             return;
@@ -1031,43 +722,6 @@ impl Segmenter {
             duration,
             constants,
         }));
-    }
-
-    fn fix_constants(&mut self, segment: OpenSegment, duration: MediaTime) -> Option<Constants> {
-        let promised = self.part_target.unwrap_or(duration.ticks);
-        // A source slower than its caps (a camera in the dark that still says 30 frames a second): one frame a part.
-        let elapsed = self
-            .newest
-            .map_or(Nanos(0), |newest| newest - segment.source);
-        let mean_spacing = self.plan.timescale.ticks(elapsed) / segment.frames.max(1);
-        let target = promised.max(mean_spacing);
-        self.part_target = Some(target);
-        let part_target = MediaTime {
-            ticks: target,
-            timescale: self.plan.timescale,
-        };
-        let wanted = self.plan.segment_duration.0;
-        let wanted_seconds = (wanted + NANOS_PER_SECOND / 2) / NANOS_PER_SECOND;
-        // Room for another segment like this one: it must not be cut for want of a part's room just before its key frame.
-        let last_border = (duration.ticks - 1).max(0) / target.max(1) * target;
-        let reach = MediaTime {
-            ticks: last_border + target + self.spare_for_followers(),
-            timescale: self.plan.timescale,
-        };
-        let own_target_duration = wanted_seconds
-            .max(duration.to_units_nearest(1))
-            .max(reach.to_units_nearest(1))
-            .max(part_target.to_units_nearest(1))
-            .max(i64::from(self.least_target_duration))
-            .max(1);
-        self.constants = Some(Constants {
-            target_duration: self
-                .given_target_duration
-                .unwrap_or_else(|| u32::try_from(own_target_duration).unwrap_or(u32::MAX)),
-            part_target,
-            first_segment_has_parts: target == promised,
-        });
-        self.constants
     }
 
     fn leave_line(&mut self) {
