@@ -29,7 +29,10 @@ pub(crate) fn child(part_bytes: &str, part_millis: &str) -> Outcome<()> {
     };
     let listener = bind("127.0.0.1", 0)?;
     println!("{} 0", listener.local_addr()?.port());
-    let server = Server::start(listener, config()?, Box::new(|_| ()))?;
+    let run = RunId::new("bench").ok_or("a plain name")?;
+    let renditions = vec![RenditionSettings::new(RenditionKind::Video, "video")];
+    let config = ServerConfig::new(run, renditions);
+    let server = Server::start(listener, config, Box::new(|_| ()))?;
     server.publish(Publication::Init(
         RenditionId::MAIN,
         InitSection {
@@ -73,26 +76,4 @@ pub(crate) fn child(part_bytes: &str, part_millis: &str) -> Outcome<()> {
     server.stop();
     origin::print_pushes(&calls);
     Ok(())
-}
-
-/// What the element's defaults are.
-fn config() -> Outcome<ServerConfig> {
-    Ok(ServerConfig {
-        run: RunId::new("bench").ok_or("a plain name")?,
-        renditions: vec![RenditionSettings::new(RenditionKind::Video, "video")],
-        playlist_name: "live.m3u8".to_owned(),
-        public_url: None,
-        cors_origin: "*".to_owned(),
-        allowed_hosts: String::new(),
-        access_token: None,
-        carry_query: String::new(),
-        max_connections: None,
-        max_connections_per_address: None,
-        max_parked: None,
-        playlist_length: 6,
-        max_files: 20,
-        part_hold_back: 3.0,
-        going_on: None,
-        comes_by_segment: false,
-    })
 }

@@ -82,6 +82,30 @@ pub struct ServerConfig {
     pub comes_by_segment: bool,
 }
 
+impl ServerConfig {
+    /// One that everybody may read: an ordinary playlist at `/live.m3u8`, relative URIs, as many clients as there is room for.
+    pub fn new(run: RunId, renditions: Vec<RenditionSettings>) -> Self {
+        Self {
+            run,
+            renditions,
+            playlist_name: "live.m3u8".to_owned(),
+            public_url: None,
+            cors_origin: "*".to_owned(),
+            allowed_hosts: String::new(),
+            access_token: None,
+            carry_query: String::new(),
+            max_connections: None,
+            max_connections_per_address: None,
+            max_parked: None,
+            playlist_length: 6,
+            max_files: 20,
+            part_hold_back: 3.0,
+            going_on: None,
+            comes_by_segment: false,
+        }
+    }
+}
+
 /// What the server tells the sink, from the thread `llhls-http`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {

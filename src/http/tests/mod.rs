@@ -43,22 +43,8 @@ struct Site {
 
 fn config() -> ServerConfig {
     ServerConfig {
-        run: run(),
-        renditions: vec![video("video")],
-        playlist_name: "live.m3u8".to_owned(),
-        public_url: None,
-        cors_origin: "*".to_owned(),
-        allowed_hosts: String::new(),
-        access_token: None,
-        carry_query: String::new(),
         max_connections: Some(200),
-        max_connections_per_address: None,
-        max_parked: None,
-        playlist_length: 6,
-        max_files: 20,
-        part_hold_back: 3.0,
-        going_on: None,
-        comes_by_segment: false,
+        ..ServerConfig::new(run(), vec![video("video")])
     }
 }
 
