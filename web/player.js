@@ -11,8 +11,11 @@ const LONGEST_RETRY_MS = 8000;
 const HEALTHY_MS = 10000;
 // Longer than the origin parks a request that comes before the first playlist (10 s).
 const PROBE_TIMEOUT_MS = 15000;
-// A picture that stands still for so long, while the playlist goes on, will not move by itself again.
+// A picture that stands still for so long, while the playlist goes on, will not move by itself again. While it does
+// not, the run may be over, and it is asked this often whether another has begun.
 const STUCK_MS = 6000;
+// The same for a picture whose playlist has an end: sound that does not end with it is hardly still to come.
+const STUCK_AT_END_MS = 1500;
 // After a slow start, or when a hidden tab returns: below this distance a seek would cost more than it wins.
 const WORTH_A_JUMP_SECONDS = 1;
 // What one press of a hold-back button changes, and how close to the edge it may bring the picture.
@@ -37,14 +40,16 @@ let fatal = null;
 let restarts = 0;
 let retryTimer = 0;
 let retryMs = FIRST_RETRY_MS;
-// The playlist's text after the stream ended: a text that differs is a new run.
+// The playlist's text after the stream ended, for browsers that do not tell the folder: a text that differs is a new run.
 let endedText = null;
 let hasEnded = false;
 
 // What the figures are made from.
 let details = null;
-// The folder the media of all levels lies in, new in every run of the origin; null before the first playlist.
+// The folder the media of all renditions lies in, new in every run of the origin; null before the first playlist.
 let folder = null;
+// When the entry playlist was last asked for another run (performance.now()).
+let askedAt = 0;
 // The buffers hls.js fills, by what is in them: video, audio, or both together as audiovideo.
 let tracks = {};
 let parts = 0;
@@ -159,12 +164,16 @@ function startHlsJs() {
     details = update.details;
     // An origin restarted within seconds counts from the same numbers again: hls.js then takes the new run's segments
     // for ones it has, and stands still. Not from within its own event: it would be destroyed under its feet.
-    if (isNewRun(update.details)) return setTimeout(restart);
+    if (isNewRun(update.details)) return setTimeout(restart, 0, hls);
     if (document.body.dataset.state === 'retrying') showPlaying();
     if (!jumpAtNextUpdate) return;
     jumpAtNextUpdate = false;
     if (hls.liveSyncPosition - video.currentTime > WORTH_A_JUMP_SECONDS) jumpToLive();
     else play();
+  });
+  // The sound may meet the new run first: the picture's playlist has an end then and is not asked for again.
+  hls.on(Events.AUDIO_TRACK_UPDATED, (_, update) => {
+    if (isNewRun(update.details)) setTimeout(restart, 0, hls);
   });
   hls.on(Events.FRAG_LOADED, (_, { frag, part }) => {
     received.push({ at: performance.now(), bytes: (part ?? frag).stats.loaded });
@@ -239,21 +248,32 @@ function scheduleProbe() {
 }
 
 async function probe() {
-  let text = null;
-  try {
-    const answer = await fetch(playlistUrl, { cache: 'no-store', signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
-    if (answer.ok) text = await answer.text();
-  } catch {
-    // Still away.
-  }
-  // An ended playlist never changes again, so the same text means: nothing new yet.
-  const isSame = hasEnded && (endedText ??= text) === text;
-  if (text === null || isSame) return scheduleProbe();
+  const text = await entryPlaylist();
+  if (text === null || (hasEnded && isSameRun(text))) return scheduleProbe();
   retryTimer = 0;
   restart();
 }
 
-function restart() {
+// The text at the stream's address; null while there is none.
+async function entryPlaylist() {
+  try {
+    const answer = await fetch(playlistUrl, { cache: 'no-store', signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
+    return answer.ok ? await answer.text() : null;
+  } catch {
+    return null;
+  }
+}
+
+// Whether a playlist is of the run that was played. Its folder is named in every text, also where several renditions
+// are listed. Where it is not known, an ended playlist never changes again: the same text means nothing new.
+function isSameRun(text) {
+  if (folder !== null) return text.includes(folder.split('/').at(-2));
+  return (endedText ??= text) === text;
+}
+
+// `old` is the instance that saw a reason: two of its playlists may see the same one.
+function restart(old = hls) {
+  if (old !== hls) return;
   restarts += 1;
   compareClocks();
   // Through begin(), because the server may have been away before it could even hand out hls.js.
@@ -401,11 +421,23 @@ function endStall() {
   stalledSince = null;
 }
 
-// hls.js fills holes and nudges by itself; this is for what it does not see. While the source itself stands still
-// there is nothing to win.
+// hls.js fills holes and nudges by itself; this is for what it does not see.
 function getUnstuck() {
-  if (!hls || retryTimer || stalledSince === null || performance.now() - stalledSince < STUCK_MS) return;
-  if (details && details.age * 1000 < STUCK_MS / 2) retryLater('The picture stands still');
+  const patience = details?.live === false ? STUCK_AT_END_MS : STUCK_MS;
+  if (!hls || retryTimer || stalledSince === null || performance.now() - stalledSince < patience) return;
+  if (details?.live && details.age * 1000 < STUCK_MS / 2) retryLater('The picture stands still');
+  else askForAnotherRun();
+}
+
+// While the source itself stands still there is nothing to win. But a run may have ended for one rendition only: when
+// the other's reload came to the run after it, it was refused, and hls.js waits for it for ever.
+async function askForAnotherRun() {
+  const now = performance.now();
+  if (folder === null || now - askedAt < STUCK_MS) return;
+  askedAt = now;
+  const asking = hls;
+  const text = await entryPlaylist();
+  if (text !== null && !isSameRun(text) && !retryTimer) restart(asking);
 }
 
 // PROGRAM-DATE-TIME is in the server's time. A viewer's clock may be seconds off, and would be shown as latency.

@@ -1,6 +1,7 @@
-// The player page when the source itself misbehaves: nothing comes for three seconds, no picture beside the sound for longer
-// than that is waited for, the picture changes its size, and the pipeline is stopped and started again. It must play on by itself, without a reload; and without starting over, unless the
-// last of these began another presentation, which it does without `--on-restart continue`.
+// The player page when the source itself misbehaves: nothing comes for three seconds, no picture beside the sound for
+// longer than that is waited for, the picture changes its size, and the pipeline is stopped and started again, once so
+// that only the picture's playlist has an end. It must play on by itself, without a reload; and without starting over,
+// unless another presentation began, which it does without `--on-restart continue`.
 //
 //     node web/test/interrupted.mjs PROGRAM [ARGUMENT...]
 //
@@ -51,11 +52,15 @@ try {
     const { restarts } = await page.evaluate(() => window.llhls.stats());
     if (restarts > 0) failures.push(`the page started over ${restarts} times before there was another run`);
     tell('restart');
-    if (!goesOn) {
-      await page.waitForFunction((before) => window.llhls.stats().restarts > before, restarts, { timeout: RECOVERY_DEADLINE_MS })
-        .catch(() => failures.push('the page did not notice the new presentation'));
-    }
+    if (!goesOn) await noticesNewRun(page, restarts);
     figures.afterRestart = await movesOn(page, 'after the restart');
+    if (!goesOn) {
+      const before = (await page.evaluate(() => window.llhls.stats())).restarts;
+      await restartBehindTheSound(page);
+      await noticesNewRun(page, before);
+      await page.unrouteAll({ behavior: 'ignoreErrors' });
+      figures.afterHalfAnEnd = await movesOn(page, 'after a restart that ended only the picture');
+    }
     const last = await page.evaluate(() => window.llhls.stats());
     Object.assign(figures, { stalls: last.stalls, stalledSeconds: rounded(last.stalledSeconds), restarts: last.restarts, fatal: last.fatal });
     if (goesOn && last.restarts > 0) failures.push(`the page started over ${last.restarts} times`);
@@ -69,6 +74,27 @@ try {
   clearTimeout(timer);
 }
 report({ ...figures, complaints }, failures);
+
+function noticesNewRun(page, restarts) {
+  const isStartedOver = (before) => window.llhls.stats().restarts > before;
+  return page.waitForFunction(isStartedOver, restarts, { timeout: RECOVERY_DEADLINE_MS })
+    .catch(() => failures.push('the page did not notice the new presentation'));
+}
+
+// The sound's playlist is asked for again only when the server shows the new run, which knows nothing of such a part.
+async function restartBehindTheSound(page) {
+  const entry = () => page.evaluate(async () => (await fetch('live.m3u8', { cache: 'no-store' })).text());
+  const before = await entry();
+  let isRestarted;
+  await page.route(/live_audio\.m3u8\?.*_HLS_msn=/, async (route) => {
+    isRestarted ??= (async () => {
+      tell('restart');
+      while (await entry() === before);
+    })();
+    await isRestarted;
+    await route.fulfill({ status: 400, body: 'no such part' });
+  });
+}
 
 // In the page.
 async function listsGap() {
