@@ -25,6 +25,8 @@ pub struct ArchivedSegment {
     pub program_date_time: UnixTime,
     /// Whether EXT-X-DISCONTINUITY stands before it.
     pub is_discontinuity: bool,
+    /// Whether there is no such file, and EXT-X-GAP says so.
+    pub is_gap: bool,
 }
 
 /// What a playlist promises of its future (RFC 8216bis 4.4.3.5).
@@ -44,6 +46,9 @@ pub const VOD: &str = "#EXT-X-PLAYLIST-TYPE:VOD";
 pub const END: &str = "#EXT-X-ENDLIST";
 /// The line before a segment that does not follow from the one before it.
 pub const DISCONTINUITY: &str = "#EXT-X-DISCONTINUITY";
+
+/// The line before a segment that has a number and a time and no file.
+pub const GAP: &str = "#EXT-X-GAP";
 
 /// What stands before the first segment.
 pub fn header(
@@ -82,6 +87,9 @@ pub fn segment(segment: &ArchivedSegment) -> String {
         ProgramDateTime::new(date_time(segment.program_date_time)),
     );
     text.push_str(&String::from_utf8_lossy(&writer.into_inner()));
+    if segment.is_gap {
+        line(&mut text, GAP);
+    }
     line(&mut text, &format!("#EXTINF:{},", extinf(segment.duration)));
     line(&mut text, &segment.name);
     text
@@ -185,12 +193,14 @@ mod tests {
             },
             program_date_time: UnixTime(1_785_585_600_000_000_000),
             is_discontinuity: true,
+            is_gap: false,
         };
         let second = ArchivedSegment {
             name: "segment_00013.m4s".to_owned(),
             init: None,
             program_date_time: UnixTime(1_785_585_601_000_000_000),
             is_discontinuity: false,
+            is_gap: true,
             ..first.clone()
         };
         let text = header(ArchiveKind::Event, 1, 12, 0) + &segment(&first) + &segment(&second);
@@ -208,6 +218,7 @@ mod tests {
 #EXTINF:1.00000,
 segment_00012.m4s
 #EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:01.000Z
+#EXT-X-GAP
 #EXTINF:1.00000,
 segment_00013.m4s
 "
