@@ -14,7 +14,8 @@ fn language_and_name_are_those_of_the_pad_or_else_of_the_tags() {
     let tagged = |tags: &str| format!("{} ! taginject tags=\"{tags}\" ! sink.", aac(2));
     let branches = [
         format!("{} ! sink.", video(2)),
-        tagged("language-code=(string)de,title=(string)Ton"),
+        // Three letters of ISO 639-2, where RFC 5646 has two.
+        tagged("language-code=(string)ger,title=(string)Ton"),
         tagged("language-code=(string)en,title=(string)Sound"),
         // What says nothing, and what a label may not be.
         tagged("language-code=(string)und,title=(string)Ton"),

@@ -252,7 +252,7 @@ impl Feeder {
         let title = tags.get::<gst::tags::Title>();
         let found = Description {
             language: language
-                .map(|code| code.get().to_owned())
+                .map(|code| shortest_language(code.get()))
                 // Undetermined (ISO 639-2).
                 .filter(|code| code != "und" && road.orders.described.language.is_none()),
             label: title
@@ -778,6 +778,12 @@ impl Feeder {
         });
         finished
     }
+}
+
+/// Tags of ISO 639-2 have three letters; RFC 5646 2.2.1 wants the two of ISO 639-1 where there are any.
+fn shortest_language(code: &str) -> String {
+    gst_tag::language_codes::language_code_iso_639_1(code)
+        .map_or_else(|| code.to_owned(), |short| short.to_string())
 }
 
 fn clock_time(span: Nanos) -> Option<gst::ClockTime> {
