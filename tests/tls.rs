@@ -66,6 +66,8 @@ async fn without_files_the_certificate_is_self_signed_and_said_to_be() {
     let secured = shake_hands(port, rustls::ALL_VERSIONS, &[]).await.unwrap();
     let made = certificate(&secured);
     assert_eq!(fingerprint(&made), shown);
+    // The cryptography of the host process stays the host's to choose.
+    assert!(rustls::crypto::CryptoProvider::get_default().is_none());
     // Whoever trusts it needs no exception: it is for the names this host has.
     for name in ["localhost", "127.0.0.1", "::1"] {
         let secured = shake_hands_trusting(port, made.clone(), name)
