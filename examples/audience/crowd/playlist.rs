@@ -2,7 +2,29 @@
 //!
 //! Belongs here: text. Does not: requests (`viewer`).
 
+use std::{cell::RefCell, rc::Rc};
+
 use super::Fault;
+
+/// The newest playlist, read once for all who got the same bytes: what viewers cost themselves would look like lateness of
+/// the server.
+#[derive(Default)]
+pub(crate) struct Reader(RefCell<Option<(Vec<u8>, Rc<Playlist>)>>);
+
+impl Reader {
+    /// What was found under `path`.
+    pub(crate) fn read(&self, bytes: Vec<u8>, path: &str) -> Result<Rc<Playlist>, Fault> {
+        let mut newest = self.0.borrow_mut();
+        if let Some((known, playlist)) = &*newest
+            && *known == bytes
+        {
+            return Ok(Rc::clone(playlist));
+        }
+        let playlist = Rc::new(Playlist::read(&String::from_utf8_lossy(&bytes), path)?);
+        *newest = Some((bytes, Rc::clone(&playlist)));
+        Ok(playlist)
+    }
+}
 
 /// A part the playlist lists.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use super::Fault;
+use super::{Fault, playlist::Reader};
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +41,7 @@ pub(crate) struct Tally {
     answers: RefCell<Vec<Answer>>,
     /// Size and checksum of each part as its first viewer got it.
     parts: RefCell<HashMap<u64, (u64, u32)>>,
+    pub(crate) playlists: Reader,
 }
 
 impl Tally {
@@ -53,6 +54,7 @@ impl Tally {
             last: Cell::new(None),
             answers: RefCell::default(),
             parts: RefCell::default(),
+            playlists: Reader::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 //! Belongs here: which request comes next, and what has to be in its answer. Does not: bytes on a socket (`exchange`),
 //! how many there are and when they leave (the module above).
 
-use std::{cell::RefCell, time::Duration};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use tokio::time::timeout;
 
@@ -25,7 +25,7 @@ pub(crate) struct Viewer<'a> {
     connection: Connection,
     /// Where hinted parts are waited for; `None` when they are not asked for.
     hints: Option<Connection>,
-    playlist: Playlist,
+    playlist: Rc<Playlist>,
 }
 
 /// Connects and reads the playlist as it stands, and the init section.
@@ -37,10 +37,10 @@ pub(crate) async fn tune_in<'a>(
     scratch: &Scratch,
 ) -> Result<Viewer<'a>, Fault> {
     let mut connection = Connection::open(place, scratch).await?;
-    let playlist = text(tally, &mut connection, entry, Key::Entry).await?;
-    let playlist = Playlist::read(&playlist, entry)?;
+    let playlist = body(tally, &mut connection, entry, Key::Entry).await?;
+    let playlist = tally.playlists.read(playlist, entry)?;
     if let Some(map) = &playlist.map {
-        text(tally, &mut connection, map, Key::Init).await?;
+        body(tally, &mut connection, map, Key::Init).await?;
     }
     let hints = match takes {
         Takes::HintedParts => Some(Connection::open(place, scratch).await?),
@@ -116,31 +116,30 @@ async fn reload(
     connection: &mut Connection,
     entry: &str,
     known: &Playlist,
-) -> Result<Playlist, Fault> {
+) -> Result<Rc<Playlist>, Fault> {
     let (msn, part) = known.next;
     let joint = if entry.contains('?') { '&' } else { '?' };
     let path = format!("{entry}{joint}_HLS_msn={msn}&_HLS_part={part}");
-    let text = text(tally, connection, &path, Key::Reload(msn, part)).await?;
-    let playlist = Playlist::read(&text, entry)?;
+    let playlist = body(tally, connection, &path, Key::Reload(msn, part)).await?;
+    let playlist = tally.playlists.read(playlist, entry)?;
     if !playlist.is_ended && playlist.next <= known.next {
         return Err(Fault::new(format!("{path} was answered too early")));
     }
     Ok(playlist)
 }
 
-async fn text(
+async fn body(
     tally: &Tally,
     connection: &mut Connection,
     path: &str,
     key: Key,
-) -> Result<String, Fault> {
+) -> Result<Vec<u8>, Fault> {
     let body = RefCell::new(Vec::new());
     get(tally, connection, path, key, |bytes| {
         body.borrow_mut().extend_from_slice(bytes);
     })
     .await?;
-    // An init section is read as text too, for its length alone.
-    Ok(String::from_utf8_lossy(&body.into_inner()).into_owned())
+    Ok(body.into_inner())
 }
 
 /// Takes a part and compares it with what others got under its name.
