@@ -216,6 +216,41 @@ fn with_pads_players_see_a_segment_when_its_file_is_closed() {
 }
 
 #[test]
+fn with_pads_sound_has_the_numbers_of_its_files() {
+    let place = tempfile::tempdir().unwrap();
+    for run in 0..2 {
+        let mut stream = Stream::of_branches(
+            "videotestsrc num-buffers=90 is-live=true ! video/x-raw,width=160,height=120,framerate=30/1 \
+             ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! h264parse ! sink.video \
+             audiotestsrc num-buffers=129 is-live=true ! avenc_aac ! aacparse ! sink.audio",
+            &at(place.path(), "mode=inotify"),
+        );
+        stream.play();
+        stream.wait_for_message("end of stream", |message| {
+            matches!(message.view(), gst::MessageView::Eos(_)).then_some(())
+        });
+        let first = |name: &str| {
+            let text = support::wait_for(name, || {
+                let answer = stream.client().get(&format!("/live_{name}.m3u8"));
+                let text = answer.text().to_owned();
+                text.contains("#EXT-X-ENDLIST").then_some(text)
+            });
+            Playlist::read_joined(&text)
+        };
+        let (video, audio) = (first("video"), first("audio"));
+        let begins = [FIRST_MSN..=FIRST_MSN, FIRST_MSN + 3..=FIRST_MSN + 4];
+        assert!(begins[run].contains(&video.media_sequence), "run {run}");
+        assert_eq!(audio.media_sequence, video.media_sequence, "run {run}");
+        for segment in &audio.segments {
+            let name = format!("audio_segment_{:05}.m4s", segment.msn);
+            assert!(segment.uri.ends_with(&name), "{}", segment.uri);
+            assert!(names(place.path()).contains(&name), "{name}");
+        }
+        stream.stop();
+    }
+}
+
+#[test]
 fn a_crash_leaves_numbers_to_go_on_from() {
     let place = tempfile::tempdir().unwrap();
     // What was there when the light went out.
@@ -234,8 +269,8 @@ fn a_crash_leaves_numbers_to_go_on_from() {
     assert_eq!(playlist.segments.last().unwrap().msn, 9);
     fed.stream.stop();
     let names = names(place.path());
-    // The old init section stays beside the new one.
-    assert!(names.contains(&"init.mp4".to_owned()) && names.contains(&"init_1.mp4".to_owned()));
+    // The old init section went with the last segment that needed it.
+    assert!(!names.contains(&"init.mp4".to_owned()) && names.contains(&"init_1.mp4".to_owned()));
     assert!(
         !names.contains(&"segment_00004.m4s".to_owned()),
         "{names:?}"

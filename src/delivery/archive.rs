@@ -44,6 +44,12 @@ pub const EVENT: &str = "#EXT-X-PLAYLIST-TYPE:EVENT";
 pub const VOD: &str = "#EXT-X-PLAYLIST-TYPE:VOD";
 /// The last line of a playlist that is complete.
 pub const END: &str = "#EXT-X-ENDLIST";
+/// What the line of the target duration begins with.
+pub const TARGET_DURATION: &str = "#EXT-X-TARGETDURATION:";
+/// What the lines begin with that only a multivariant playlist has, and only a media playlist.
+pub const VARIANT: &str = "#EXT-X-STREAM-INF:";
+/// See [`VARIANT`].
+pub const SEGMENT: &str = "#EXTINF:";
 /// The line before a segment that does not follow from the one before it.
 pub const DISCONTINUITY: &str = "#EXT-X-DISCONTINUITY";
 
@@ -58,7 +64,7 @@ pub fn header(
     discontinuity_sequence: u64,
 ) -> String {
     let mut text = format!(
-        "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:{target_duration}\n#EXT-X-MEDIA-SEQUENCE:{media_sequence}\n"
+        "#EXTM3U\n#EXT-X-VERSION:6\n{TARGET_DURATION}{target_duration}\n#EXT-X-MEDIA-SEQUENCE:{media_sequence}\n"
     );
     if discontinuity_sequence > 0 {
         line(
@@ -90,7 +96,10 @@ pub fn segment(segment: &ArchivedSegment) -> String {
     if segment.is_gap {
         line(&mut text, GAP);
     }
-    line(&mut text, &format!("#EXTINF:{},", extinf(segment.duration)));
+    line(
+        &mut text,
+        &format!("{SEGMENT}{},", extinf(segment.duration)),
+    );
     line(&mut text, &segment.name);
     text
 }
@@ -151,7 +160,7 @@ pub fn multivariant(renditions: &[ArchivedRendition<'_>]) -> String {
             }
         }
         let mut tag = format!(
-            "#EXT-X-STREAM-INF:BANDWIDTH={},CODECS=\"{}\"",
+            "{VARIANT}BANDWIDTH={},CODECS=\"{}\"",
             (variant.bandwidth + beside).max(1),
             codecs.join(",")
         );

@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
-    io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    io::{self, BufRead, BufReader, BufWriter, Lines, Read, Write},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -233,6 +233,12 @@ impl Folder {
         written
     }
 
+    /// Whether there is a file of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let metadata = self.own_path(name).and_then(fs::symlink_metadata);
+        metadata.is_ok_and(|metadata| metadata.is_file())
+    }
+
     /// Removes a file of ours; one that is gone already is no less removed.
     pub(super) fn remove(&self, name: &str) {
         if let Ok(path) = self.own_path(name) {
@@ -240,23 +246,34 @@ impl Folder {
         }
     }
 
-    /// Begins the playlist of a recording with `head`, or goes on with what an earlier one left under this name.
-    pub(super) fn begin_recording(&self, name: &str, head: &str) -> io::Result<()> {
-        let earlier = match open_for_reading(&self.own_path(name)?) {
-            Ok(file) => Some(BufReader::new(file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
+    /// Begins the playlist of a recording with `head`, or goes on with what an earlier one left under this name. No segment of
+    /// either is longer than the target duration (RFC 8216bis 4.4.3.1).
+    pub(super) fn begin_recording(
+        &self,
+        name: &str,
+        head: &str,
+        target_duration: u32,
+    ) -> io::Result<()> {
+        let earlier = self.lines(name)?;
         self.replace_with(name, |file| {
             let mut out = BufWriter::new(file);
             let mut lines = 0;
-            for line in earlier.into_iter().flat_map(BufRead::lines) {
+            for line in earlier.into_iter().flatten() {
                 let line = line?;
                 lines += 1;
-                match line.as_str() {
-                    archive::END => {}
-                    archive::VOD => writeln!(out, "{}", archive::EVENT)?,
-                    line => writeln!(out, "{line}")?,
+                let target = line
+                    .strip_prefix(archive::TARGET_DURATION)
+                    .and_then(|seconds| seconds.parse().ok());
+                match (line.as_str(), target) {
+                    (archive::END, _) => {}
+                    (archive::VOD, _) => writeln!(out, "{}", archive::EVENT)?,
+                    (_, Some(before)) => writeln!(
+                        out,
+                        "{}{}",
+                        archive::TARGET_DURATION,
+                        target_duration.max(before)
+                    )?,
+                    (line, None) => writeln!(out, "{line}")?,
                 }
             }
             if lines == 0 {
@@ -264,6 +281,24 @@ impl Folder {
             }
             out.flush()
         })
+    }
+
+    /// The lines of a text file of ours; `None` if it is not there.
+    pub(super) fn lines(&self, name: &str) -> io::Result<Option<Lines<BufReader<File>>>> {
+        match open_for_reading(&self.own_path(name)?) {
+            Ok(file) => Ok(Some(BufReader::new(file).lines())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives a file of ours another name, made of its own and a number, and answers that.
+    pub(super) fn set_aside(&self, name: &str) -> io::Result<String> {
+        let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+        let mut free = (1..).map(|number| format!("{stem}.{number}.{extension}"));
+        let other = free.find(|other| !self.has(other)).unwrap_or_default();
+        fs::rename(self.own_path(name)?, self.own_path(&other)?)?;
+        Ok(other)
     }
 
     /// The recording is complete: its playlist says so.

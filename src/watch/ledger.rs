@@ -20,6 +20,8 @@ const FILE_PATIENCE: Nanos = Nanos::from_seconds(3);
 #[derive(Debug)]
 pub(super) struct Ledger {
     queues: Vec<Queue>,
+    /// The number of the first segment of the run: of what is held numbers count from 0.
+    first: Msn,
     /// The end of all, held until everything before it is out.
     end: Option<Publication>,
 }
@@ -63,6 +65,7 @@ impl Ledger {
         };
         Self {
             queues: (0..renditions).map(|_| queue()).collect(),
+            first,
             end: None,
         }
     }
@@ -88,7 +91,7 @@ impl Ledger {
             return;
         };
         if let Publication::Start(_, msn) = &publication {
-            queue.next = *msn;
+            queue.next = Msn(self.first.0 + msn.0);
         }
         let stands_alone = matches!(
             publication,

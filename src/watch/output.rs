@@ -85,6 +85,7 @@ impl Output {
                 MediaName::Segment(msn) => Some(Msn(msn.0 + 1)),
                 _ => None,
             })
+            .chain(listed(&folder, &settings.writer))
             .max();
         let first = settings.first.or(next).unwrap_or(Msn::FIRST);
         let Some(manner) = settings.manner else {
@@ -145,13 +146,16 @@ impl Output {
 
     /// Hands over what was cut, and returns: never waits for a file. Numbers in it count from the run's first segment.
     pub fn take(&self, publication: Publication) {
-        let publication = self.numbered(publication);
+        let numbered = match &publication {
+            Publication::Start(id, msn) => Publication::Start(*id, Msn(self.first.0 + msn.0)),
+            publication => publication.clone(),
+        };
         if let Some(ledger) = &self.ledger {
             let mut ledger = ledger.lock().expect(POISONED);
-            ledger.hold(publication.clone(), now());
+            ledger.hold(publication, now());
         }
         if let Some(writer) = &*self.writer.lock().expect(POISONED) {
-            writer.offer(&publication);
+            writer.offer(&numbered);
         }
     }
 
@@ -170,19 +174,27 @@ impl Output {
         }
     }
 
-    fn numbered(&self, publication: Publication) -> Publication {
-        match publication {
-            Publication::Start(id, Msn(number)) => {
-                Publication::Start(id, Msn(self.first.0 + number))
-            }
-            publication => publication,
-        }
-    }
-
     /// The figures of this moment.
     pub fn counts(&self) -> &WriterCounts {
         &self.counts
     }
+}
+
+/// The numbers behind what the playlists in a folder list, also of segments that are not there.
+fn listed(folder: &Folder, settings: &WriterSettings) -> Vec<Msn> {
+    let mut numbers = Vec::new();
+    for (place, rendition) in settings.renditions.iter().enumerate() {
+        let names = MediaNames::new(RenditionId(place), &rendition.name);
+        let playlist = settings.playlist_of(rendition);
+        // One that cannot be read now cannot be gone on with later, and then it is said.
+        let lines = folder.lines(&playlist).ok().flatten();
+        for line in lines.into_iter().flatten().map_while(Result::ok) {
+            if let Some(MediaName::Segment(msn)) = names.read(&line) {
+                numbers.push(Msn(msn.0 + 1));
+            }
+        }
+    }
+    numbers
 }
 
 impl Drop for Output {

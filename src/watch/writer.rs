@@ -4,6 +4,7 @@
 //! that is said. Does not: files (`disk`), when players see a segment (`release`).
 
 mod disk;
+mod listing;
 #[cfg(test)]
 mod tests;
 
@@ -62,6 +63,18 @@ pub struct WriterSettings {
     pub renditions: Vec<RenditionSettings>,
     /// How much is kept.
     pub keep: Keep,
+}
+
+impl WriterSettings {
+    /// The name of a rendition's media playlist.
+    pub(super) fn playlist_of(&self, rendition: &RenditionSettings) -> String {
+        let name = &self.playlist_name;
+        if self.renditions.len() == 1 {
+            return name.clone();
+        }
+        let stem = name.strip_suffix(".m3u8").unwrap_or(name);
+        format!("{stem}_{}.m3u8", rendition.name)
+    }
 }
 
 /// What a writer tells, from its thread.
@@ -138,17 +151,24 @@ struct Tally {
 }
 
 impl Tally {
-    fn draw(&mut self, duration: MediaTime, program_date_time: UnixTime, is_discontinuity: bool) {
+    /// Adds a part, or what there is no media for.
+    fn draw(&mut self, is_gap: bool, duration: MediaTime, date: UnixTime, breaks: bool) {
+        let added = Outline {
+            msn: self.msn,
+            duration,
+            program_date_time: date,
+            is_discontinuity: breaks,
+        };
         match &mut self.outline {
-            Some(outline) => outline.duration += duration,
-            None => {
-                self.outline = Some(Outline {
-                    msn: self.msn,
-                    duration,
-                    program_date_time,
-                    is_discontinuity,
-                });
+            // The file begins with its first part, wherever the segment does.
+            Some(outline) if self.parts == 0 && !is_gap => {
+                *outline = Outline {
+                    is_discontinuity: outline.is_discontinuity || breaks,
+                    ..added
+                };
             }
+            Some(outline) => outline.duration += duration,
+            None => self.outline = Some(added),
         }
     }
 
@@ -226,40 +246,42 @@ impl SegmentWriter {
 
     /// Hands a publication over and returns: never waits for the disk.
     pub(super) fn offer(&self, publication: &Publication) {
+        let mut lost = Vec::new();
         let mut tallies = self.tallies.lock().expect("tallies lock poisoned");
-        let (id, what) = match publication {
+        match publication {
             Publication::Start(id, msn) => {
                 if let Some(tally) = tallies.get_mut(id.0) {
                     tally.msn = *msn;
                 }
-                return;
             }
             Publication::Init(id, init) => {
                 if let Some(tally) = tallies.get_mut(id.0) {
                     tally.init = Some(init.clone());
                 }
-                return;
             }
             Publication::Gap(id, gap) => {
                 if let Some(tally) = tallies.get_mut(id.0) {
-                    tally.draw(gap.duration, gap.program_date_time, gap.is_discontinuity);
+                    let (date, breaks) = (gap.program_date_time, gap.is_discontinuity);
+                    tally.draw(true, gap.duration, date, breaks);
                 }
-                return;
             }
             Publication::Part(id, part) => {
                 if let Some(tally) = tallies.get_mut(id.0) {
                     let (date, breaks) = (part.program_date_time, part.is_discontinuity);
-                    tally.draw(part.duration, date, breaks);
+                    tally.draw(false, part.duration, date, breaks);
+                    lost.extend(self.add_part(tally, *id, part));
                 }
-                (*id, What::Part(part.clone(), None))
             }
             Publication::SegmentEnd(id, constants) => {
-                let outline = tallies.get_mut(id.0).and_then(|tally| tally.outline.take());
-                // What has neither parts nor gaps is no segment.
-                let Some(outline) = outline else { return };
-                (*id, What::End(*constants, outline))
+                if let Some(tally) = tallies.get_mut(id.0) {
+                    lost.extend(self.end_segment(tally, *id, *constants));
+                }
             }
             Publication::EndOfStream | Publication::EndOfRun => {
+                // What is open is all there will ever be of it, here as for players.
+                for (place, tally) in tallies.iter_mut().enumerate() {
+                    lost.extend(self.end_segment(tally, RenditionId(place), None));
+                }
                 // Should there be no room it is finished when the writer is dropped.
                 let _ = self.push(Job {
                     id: RenditionId::MAIN,
@@ -268,49 +290,14 @@ impl SegmentWriter {
                     what: What::Finish,
                     lost: VecDeque::new(),
                 });
-                return;
             }
-            _ => return,
-        };
-        let Some(tally) = tallies.get_mut(id.0) else {
-            return;
-        };
-        let (msn, index) = (tally.msn, tally.parts);
-        let end = match &what {
-            What::End(_, outline) => Some(*outline),
-            What::Part(..) | What::Finish => None,
-        };
-        let what = match what {
-            What::Part(part, _) if index == 0 => What::Part(part, tally.init.clone()),
-            what => what,
-        };
-        let was_losing = tally.is_losing;
-        if !was_losing {
-            let job = Job {
-                id,
-                msn,
-                index,
-                what,
-                lost: std::mem::take(&mut tally.lost),
-            };
-            if let Err(refused) = self.push(job) {
-                tally.lost = refused.lost;
-                tally.is_losing = true;
-            }
-        }
-        let is_lost = tally.is_losing;
-        if let Some(outline) = end {
-            if is_lost {
-                tally.lose(outline);
-            }
-            tally.msn.0 += 1;
-            tally.parts = 0;
-            tally.is_losing = false;
-        } else {
-            tally.parts += 1;
+            Publication::Description(..)
+            | Publication::ComingInit(_)
+            | Publication::Absent(_)
+            | Publication::EndOfRendition(_) => {}
         }
         drop(tallies);
-        if is_lost && !was_losing {
+        for (id, msn) in lost {
             self.counts.lost.fetch_add(1, Ordering::Relaxed);
             (self.tell)(Written::Lost(id, msn));
             (self.tell)(Written::Warning(format!(
@@ -318,6 +305,55 @@ impl SegmentWriter {
                 msn.0
             )));
         }
+    }
+
+    /// Answers the segment if this loses it.
+    fn add_part(
+        &self,
+        tally: &mut Tally,
+        id: RenditionId,
+        part: &NewPart,
+    ) -> Option<(RenditionId, Msn)> {
+        let init = tally.init.clone().filter(|_| tally.parts == 0);
+        let is_lost = self.hand_over(tally, id, What::Part(part.clone(), init));
+        tally.parts += 1;
+        is_lost.then_some((id, tally.msn))
+    }
+
+    /// The same. Without parts or gaps there is no segment to end.
+    fn end_segment(
+        &self,
+        tally: &mut Tally,
+        id: RenditionId,
+        constants: Option<Constants>,
+    ) -> Option<(RenditionId, Msn)> {
+        let outline = tally.outline.take()?;
+        let is_lost = self.hand_over(tally, id, What::End(constants, outline));
+        if std::mem::take(&mut tally.is_losing) {
+            tally.lose(outline);
+        }
+        tally.msn.0 += 1;
+        tally.parts = 0;
+        is_lost.then_some((id, outline.msn))
+    }
+
+    /// Queues what belongs to the open segment, unless that has lost something already. Answers whether it does now.
+    fn hand_over(&self, tally: &mut Tally, id: RenditionId, what: What) -> bool {
+        if tally.is_losing {
+            return false;
+        }
+        let job = Job {
+            id,
+            msn: tally.msn,
+            index: tally.parts,
+            what,
+            lost: std::mem::take(&mut tally.lost),
+        };
+        if let Err(refused) = self.push(job) {
+            tally.lost = refused.lost;
+            tally.is_losing = true;
+        }
+        tally.is_losing
     }
 
     /// Gives the job back when there is no room.

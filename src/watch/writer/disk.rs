@@ -1,73 +1,56 @@
 //! What the writer's thread does to the disk, one rendition a shelf.
 //!
-//! Belongs here: segments appended part by part, init sections, the playlists beside them, what is removed, what is said of a
-//! disk that is full. Does not: the queue before it, and what finds no room there (`writer`).
+//! Belongs here: segments appended part by part, init sections, what is removed, what is said of a disk that is full. Does
+//! not: lines of playlists (`listing`), the queue before it, and what finds no room there (`writer`).
 
 use std::{
-    collections::VecDeque,
     fs::File,
     io::{self, Write},
     sync::{Arc, atomic::Ordering},
 };
 
-use super::{Job, Keep, Outline, What, WriterCounts, WriterSettings, Written};
+use super::{Job, Keep, Outline, What, WriterCounts, WriterSettings, Written, listing::Listing};
 use crate::{
-    delivery::archive::{self, ArchiveKind, ArchivedRendition, ArchivedSegment},
+    delivery::archive::{self, ArchivedRendition},
     origin::media::{Constants, InitSection, Msn, NewPart, RenditionId, RenditionSettings},
     origin::name::{InitNumber, MediaName, MediaNames},
     watch::folder::Folder,
 };
 
-/// Bytes of a playlist that wait for a disk that takes none. What comes after more is behind a discontinuity, as if it were
-/// another recording.
-const MOST_UNWRITTEN: usize = 1 << 20;
-
 /// What is on the disk of one rendition.
 struct Shelf {
     settings: RenditionSettings,
     names: MediaNames,
-    playlist: String,
-    /// The init section that segments use now: its file, its bytes and what it says.
-    init: Option<(String, InitSection)>,
-    next_init: u64,
+    listing: Listing,
+    /// The init section that segments use now.
+    init: Option<(InitNumber, InitSection)>,
+    next_init: InitNumber,
     open: Option<OpenSegment>,
-    /// Of a live playlist: what it names, oldest first, with the init section each needs.
-    listed: VecDeque<(Msn, ArchivedSegment, String)>,
-    discontinuity_sequence: u64,
-    /// Whether a playlist file was begun.
-    has_playlist: bool,
-    /// The init section the last line of the playlist is under.
-    named_init: Option<String>,
-    target_duration: Option<u32>,
-    /// Lines of a recording's playlist that are not on the disk yet.
-    unwritten: String,
-    /// What comes next does not follow from what an earlier run left.
-    resumes: bool,
     bandwidth: u64,
     /// The next segment to be removed when there are too many.
     oldest: Option<Msn>,
+    /// The next init section to be removed when no segment needs it.
+    oldest_init: InitNumber,
 }
 
 impl Shelf {
-    fn live_playlist(&self, target_duration: u32) -> String {
-        let mut text = String::new();
-        let mut named = None;
-        for (nth, (msn, segment, init)) in self.listed.iter().enumerate() {
-            if nth == 0 {
-                text = archive::header(
-                    ArchiveKind::Live,
-                    target_duration,
-                    msn.0,
-                    self.discontinuity_sequence,
-                );
-            }
-            let is_named = named.replace(init) == Some(init);
-            text.push_str(&archive::segment(&ArchivedSegment {
-                init: (!is_named).then(|| init.clone()),
-                ..segment.clone()
-            }));
+    /// Removes what is more than so many segments up to `newest`, those of earlier runs first, and init sections only they
+    /// needed.
+    fn tidy(&mut self, folder: &Folder, first: Msn, newest: Msn, most: usize) {
+        let keep_from = Msn((newest.0 + 1).saturating_sub(most as u64));
+        let mut oldest = self.oldest.unwrap_or(newest);
+        while oldest < keep_from {
+            folder.remove(&self.names.write(MediaName::Segment(oldest)));
+            oldest.0 += 1;
         }
-        text
+        self.oldest = Some(oldest);
+        let Some(needed) = self.listing.oldest_init().filter(|_| first <= oldest) else {
+            return;
+        };
+        while self.oldest_init < needed {
+            folder.remove(&self.names.write(MediaName::Init(self.oldest_init)));
+            self.oldest_init.0 += 1;
+        }
     }
 }
 
@@ -82,6 +65,8 @@ struct OpenSegment {
 pub(super) struct Work {
     folder: Folder,
     keep: Keep,
+    /// The number of the first segment of this run.
+    first: Msn,
     playlist_name: String,
     shelves: Vec<Shelf>,
     tell: Arc<dyn Fn(Written) + Send + Sync>,
@@ -101,11 +86,6 @@ impl Work {
         tell: Arc<dyn Fn(Written) + Send + Sync>,
         counts: Arc<WriterCounts>,
     ) -> Self {
-        let stem = settings
-            .playlist_name
-            .strip_suffix(".m3u8")
-            .unwrap_or(&settings.playlist_name);
-        let is_single = settings.renditions.len() == 1;
         let files = folder.own_files(&settings.renditions);
         let shelves = settings
             .renditions
@@ -122,33 +102,27 @@ impl Work {
                         MediaName::Part(_) => {}
                     }
                 }
+                let (inits, segments) = (inits.into_iter(), segments.into_iter());
+                let file = settings.playlist_of(rendition);
+                let names = MediaNames::new(id, &rendition.name);
                 Shelf {
-                    names: MediaNames::new(id, &rendition.name),
-                    playlist: if is_single {
-                        settings.playlist_name.clone()
-                    } else {
-                        format!("{stem}_{}.m3u8", rendition.name)
-                    },
+                    listing: Listing::new(file, names.clone(), settings.keep, first > Msn::FIRST),
+                    names,
                     settings: rendition.clone(),
                     init: None,
                     // Those of an earlier run stay as long as its segments do.
-                    next_init: inits.into_iter().max().map_or(0, |last| last + 1),
+                    next_init: InitNumber(inits.clone().max().map_or(0, |last| last + 1)),
+                    oldest_init: InitNumber(inits.min().unwrap_or(0)),
                     open: None,
-                    listed: VecDeque::new(),
-                    discontinuity_sequence: 0,
-                    has_playlist: false,
-                    named_init: None,
-                    target_duration: None,
-                    unwritten: String::new(),
-                    resumes: first > Msn::FIRST,
                     bandwidth: 0,
-                    oldest: segments.into_iter().min(),
+                    oldest: segments.min(),
                 }
             })
             .collect();
-        Self {
+        let work = Self {
             folder,
             keep: settings.keep,
+            first,
             playlist_name: settings.playlist_name.clone(),
             shelves,
             tell,
@@ -156,7 +130,35 @@ impl Work {
             is_failing: false,
             multivariant: String::new(),
             is_finished: false,
+        };
+        work.make_way(settings.renditions.len() > 1);
+        work
+    }
+
+    /// A recording with other tracks may have left a playlist of the other kind under this name: that is kept under another.
+    fn make_way(&self, is_multivariant: bool) {
+        let foreign = if is_multivariant {
+            archive::SEGMENT
+        } else {
+            archive::VARIANT
+        };
+        let lines = self.folder.lines(&self.playlist_name).ok().flatten();
+        let is_foreign =
+            |line: io::Result<String>| line.is_ok_and(|line| line.starts_with(foreign));
+        if self.keep != Keep::All || !lines.is_some_and(|mut lines| lines.any(is_foreign)) {
+            return;
         }
+        let text = match self.folder.set_aside(&self.playlist_name) {
+            Ok(other) => format!(
+                "{} was of a recording with other tracks and is {other} now",
+                self.playlist_name
+            ),
+            Err(error) => format!(
+                "{} of a recording with other tracks cannot be put aside: {error}",
+                self.playlist_name
+            ),
+        };
+        (self.tell)(Written::Warning(text));
     }
 
     pub(super) fn take(&mut self, job: Job) {
@@ -208,7 +210,6 @@ impl Work {
             }
             // Somebody removed the folder, and with it all that was in it.
             self.folder.make_again()?;
-            self.shelves[id.0].init = None;
             self.open(id, msn, init)?;
         }
         let Some(open) = &mut self.shelves[id.0].open else {
@@ -224,31 +225,34 @@ impl Work {
     fn open(&mut self, id: RenditionId, msn: Msn, init: Option<InitSection>) -> io::Result<()> {
         let folder = &self.folder;
         let shelf = &mut self.shelves[id.0];
+        let names = &shelf.names;
+        let file_of = |number| names.write(MediaName::Init(number));
+        // Somebody may have removed it, or the whole folder.
+        let is_there = |(number, current): &(InitNumber, InitSection), init: &InitSection| {
+            current.bytes == init.bytes && folder.has(&file_of(*number))
+        };
         if let Some(init) = init
-            && shelf
+            && !shelf
                 .init
                 .as_ref()
-                .is_none_or(|(_, current)| current.bytes != init.bytes)
+                .is_some_and(|current| is_there(current, &init))
         {
-            let name = shelf
-                .names
-                .write(MediaName::Init(InitNumber(shelf.next_init)));
             // One of an earlier run will do when it is the same.
-            let last = shelf.next_init.checked_sub(1).map(|last| {
-                let name = shelf.names.write(MediaName::Init(InitNumber(last)));
-                let is_same = folder
-                    .read(&name)
-                    .is_ok_and(|(_, bytes)| bytes == init.bytes);
-                (name, is_same)
-            });
-            match last {
-                Some((name, true)) => shelf.init = Some((name, init)),
-                _ => {
-                    folder.replace(&name, &init.bytes)?;
-                    shelf.next_init += 1;
-                    shelf.init = Some((name, init));
+            let last = shelf.next_init.0.checked_sub(1).map(InitNumber);
+            let is_same = |number: &InitNumber| {
+                let read = folder.read(&file_of(*number));
+                read.is_ok_and(|(_, bytes)| bytes == init.bytes)
+            };
+            let number = match last.filter(is_same) {
+                Some(last) => last,
+                None => {
+                    folder.replace(&file_of(shelf.next_init), &init.bytes)?;
+                    let number = shelf.next_init;
+                    shelf.next_init.0 += 1;
+                    number
                 }
-            }
+            };
+            shelf.init = Some((number, init));
         }
         let name = shelf.names.write(MediaName::Segment(msn));
         shelf.open = Some(OpenSegment {
@@ -270,29 +274,35 @@ impl Work {
     ) {
         let shelf = &mut self.shelves[id.0];
         if let Some(constants) = constants {
-            shelf.target_duration = Some(constants.target_duration);
+            shelf.listing.set_target_duration(constants.target_duration);
         }
-        if shelf.open.as_ref().is_none_or(|open| open.parts != parts) {
-            self.give_up(id);
+        let (Some(open), Some((init, _))) = (shelf.open.take(), &shelf.init) else {
+            return self.list_gap(id, outline);
+        };
+        let init = *init;
+        // The system has it all. (What it finds out when it closes a file, on some network file systems, nobody is told.)
+        drop(open.file);
+        if open.parts != parts {
+            self.folder.remove(&open.name);
             return self.list_gap(id, outline);
         }
-        let Some(open) = shelf.open.take() else {
-            return;
-        };
-        // Written back errors come out here.
-        drop(open.file);
+        if !self.folder.has(&open.name) {
+            self.fail(id, outline.msn, &io::ErrorKind::NotFound.into());
+            return self.list_gap(id, outline);
+        }
         let seconds = outline.duration.as_seconds().max(0.001);
         shelf.bandwidth = shelf
             .bandwidth
             .max((open.bytes as f64 * 8.0 / seconds) as u64);
-        let init = shelf.init.as_ref().map(|(name, _)| name.clone());
         self.counts.segments.fetch_add(1, Ordering::Relaxed);
         self.counts.bytes.fetch_add(open.bytes, Ordering::Relaxed);
         (self.tell)(Written::Segment(id, outline.msn));
-        let written = self
-            .list(id, outline, init, false)
-            .and_then(|()| self.offer_all());
-        match written {
+        let listed = shelf.listing.add(&self.folder, outline, init);
+        if let Keep::Newest(most) = self.keep {
+            // Even when the playlist could not be written: there may be room for it then.
+            shelf.tidy(&self.folder, self.first, outline.msn, most);
+        }
+        match listed.and_then(|()| self.offer_all()) {
             Ok(()) if std::mem::take(&mut self.is_failing) => {
                 (self.tell)(Written::Warning(format!(
                     "Files are written to {} again",
@@ -305,79 +315,10 @@ impl Work {
         }
     }
 
-    /// Keeps the number and the time of a segment that has no file (RFC 8216bis 4.4.4.7).
     fn list_gap(&mut self, id: RenditionId, outline: Outline) {
-        let shelf = &self.shelves[id.0];
-        // What nothing stands before leaves no hole.
-        let Some(init) = shelf.named_init.clone() else {
-            return;
-        };
-        if let Err(error) = self.list(id, outline, Some(init), true) {
+        let listed = self.shelves[id.0].listing.add_gap(&self.folder, outline);
+        if let Err(error) = listed {
             self.complain(outline.msn, &error);
-        }
-    }
-
-    /// Names a segment in its playlist, and removes what is too old.
-    fn list(
-        &mut self,
-        id: RenditionId,
-        outline: Outline,
-        init: Option<String>,
-        is_gap: bool,
-    ) -> io::Result<()> {
-        let folder = &self.folder;
-        let shelf = &mut self.shelves[id.0];
-        let msn = outline.msn;
-        let target = shelf.target_duration.unwrap_or(1);
-        let is_other_init = init != shelf.named_init;
-        let segment = ArchivedSegment {
-            name: shelf.names.write(MediaName::Segment(msn)),
-            init: init.clone().filter(|_| is_other_init),
-            duration: outline.duration,
-            program_date_time: outline.program_date_time,
-            is_discontinuity: outline.is_discontinuity
-                || std::mem::take(&mut shelf.resumes)
-                || (is_other_init && shelf.named_init.is_some()),
-            is_gap,
-        };
-        shelf.named_init.clone_from(&init);
-        match self.keep {
-            Keep::All => {
-                if shelf.unwritten.len() > MOST_UNWRITTEN {
-                    shelf.unwritten = format!("{}\n", archive::DISCONTINUITY);
-                }
-                shelf.unwritten.push_str(&archive::segment(&segment));
-                if !shelf.has_playlist {
-                    let head = archive::header(ArchiveKind::Event, target, msn.0, 0);
-                    folder.begin_recording(&shelf.playlist, &head)?;
-                    shelf.has_playlist = true;
-                }
-                folder.append(&shelf.playlist, shelf.unwritten.as_bytes())?;
-                shelf.unwritten.clear();
-                Ok(())
-            }
-            Keep::Newest(most) => {
-                let init = init.unwrap_or_default();
-                shelf.listed.push_back((msn, segment, init));
-                while shelf.listed.len() > most
-                    && let Some((_, gone, _)) = shelf.listed.pop_front()
-                {
-                    shelf.discontinuity_sequence += u64::from(gone.is_discontinuity);
-                }
-                // Those an earlier run left count as well.
-                let keep_from = Msn((msn.0 + 1).saturating_sub(most as u64));
-                let mut oldest = shelf.oldest.unwrap_or(msn);
-                let too_old = oldest.0..keep_from.0;
-                oldest = oldest.max(keep_from);
-                shelf.oldest = Some(oldest);
-                let replaced =
-                    folder.replace(&shelf.playlist, shelf.live_playlist(target).as_bytes());
-                // Even when the playlist was not: there may be room for it then.
-                for gone in too_old {
-                    folder.remove(&shelf.names.write(MediaName::Segment(Msn(gone))));
-                }
-                replaced
-            }
         }
     }
 
@@ -395,14 +336,14 @@ impl Work {
                     kind: shelf.settings.kind,
                     label: &shelf.settings.label,
                     language: shelf.settings.language.as_deref(),
-                    playlist: &shelf.playlist,
+                    playlist: shelf.listing.file(),
                     init,
                     bandwidth: shelf.bandwidth,
                 })
             })
             .collect();
         let text = archive::multivariant(&offered);
-        if text != self.multivariant {
+        if text != self.multivariant || !self.folder.has(&self.playlist_name) {
             self.folder.replace(&self.playlist_name, text.as_bytes())?;
             self.multivariant = text;
         }
@@ -443,18 +384,12 @@ impl Work {
         for place in 0..self.shelves.len() {
             // What was cut off in the middle is no segment.
             self.give_up(RenditionId(place));
-            let shelf = &self.shelves[place];
-            let finished = match self.keep {
-                Keep::All if shelf.has_playlist => self.folder.finish_recording(&shelf.playlist),
-                Keep::Newest(_) if !shelf.listed.is_empty() => self
-                    .folder
-                    .append(&shelf.playlist, format!("{}\n", archive::END).as_bytes()),
-                _ => Ok(()),
-            };
+            let listing = &mut self.shelves[place].listing;
+            let finished = listing.finish(&self.folder);
+            let file = listing.file().to_owned();
             if let Err(error) = finished {
                 (self.tell)(Written::Warning(format!(
-                    "{} cannot be finished: {error}",
-                    shelf.playlist
+                    "{file} cannot be finished: {error}"
                 )));
             }
         }

@@ -4,35 +4,62 @@ use std::{fs, path::Path, sync::Arc};
 
 use super::*;
 use crate::{
-    origin::fixture::{CONSTANTS, PART, TICKS, Track, ticks, video, video_init},
-    watch::folder::Folder,
+    origin::fixture::{CONSTANTS, PART, TICKS, Track, audio, audio_init, ticks, video, video_init},
+    watch::{Output, OutputSettings, folder::Folder},
 };
 
-/// Writes what `publish` hands over and answers the playlist and what was lost.
-fn written(place: &Path, keep: Keep, publications: Vec<Publication>) -> (String, Vec<u64>) {
+/// A writer of these renditions, and what it tells.
+fn start(
+    place: &Path,
+    keep: Keep,
+    renditions: Vec<RenditionSettings>,
+    first: Msn,
+) -> (SegmentWriter, Receiver<Written>) {
     let settings = WriterSettings {
         playlist_name: "live.m3u8".to_owned(),
-        renditions: vec![video("video")],
+        renditions,
         keep,
     };
-    let lost = Arc::new(Mutex::new(Vec::new()));
-    let tell = {
-        let lost = Arc::clone(&lost);
-        move |written| {
-            if let Written::Lost(_, msn) = written {
-                lost.lock().unwrap().push(msn.0);
-            }
-        }
-    };
+    let (told, written) = crossbeam_channel::unbounded();
+    // Fails when a test does not want to hear.
+    let tell = move |written| drop(told.send(written));
     let folder = Folder::make(place).unwrap();
-    let writer = SegmentWriter::start(folder, settings, Msn::FIRST, Arc::new(tell)).unwrap();
+    let writer = SegmentWriter::start(folder, settings, first, Arc::new(tell)).unwrap();
+    (writer, written)
+}
+
+/// Writes a video and answers the playlist and what was lost.
+fn written(place: &Path, keep: Keep, publications: Vec<Publication>) -> (String, Vec<u64>) {
+    let (writer, told) = start(place, keep, vec![video("video")], Msn::FIRST);
     for publication in publications {
         writer.offer(&publication);
     }
     drop(writer);
-    let text = fs::read_to_string(place.join("live.m3u8")).unwrap();
-    let lost = lost.lock().unwrap().clone();
-    (text, lost)
+    (text(place, "live.m3u8"), lost(&told))
+}
+
+/// The numbers of the segments a writer that has ended lost.
+fn lost(told: &Receiver<Written>) -> Vec<u64> {
+    let number = |written| match written {
+        Written::Lost(_, msn) => Some(msn.0),
+        _ => None,
+    };
+    told.try_iter().filter_map(number).collect()
+}
+
+fn text(place: &Path, name: &str) -> String {
+    fs::read_to_string(place.join(name)).unwrap()
+}
+
+/// A segment of five parts.
+fn segment(track: &mut Track) -> Vec<Publication> {
+    let mut publications: Vec<_> = (0..5).map(|_| track.next_part(ticks(PART))).collect();
+    publications.push(track.segment_end());
+    publications
+}
+
+fn init(bytes: &'static str) -> Publication {
+    Publication::Init(RenditionId::MAIN, video_init(bytes))
 }
 
 /// Tags and names, without dates and durations.
@@ -55,17 +82,14 @@ fn outline(text: &str) -> Vec<&str> {
 fn with_holes(place: &Path) -> Vec<Publication> {
     fs::create_dir_all(place.join("segment_00003.m4s")).unwrap();
     let mut track = Track::new(RenditionId::MAIN, CONSTANTS);
-    let mut publications = vec![Publication::Init(
-        RenditionId::MAIN,
-        video_init("an init section"),
-    )];
+    let mut publications = vec![init("an init section")];
     for number in 1..=5 {
         if number == 4 {
             publications.push(track.next_gap(ticks(i64::from(TICKS))));
+            publications.push(track.segment_end());
         } else {
-            publications.extend((0..5).map(|_| track.next_part(ticks(PART))));
+            publications.extend(segment(&mut track));
         }
-        publications.push(track.segment_end());
     }
     publications
 }
@@ -183,4 +207,191 @@ fn what_finds_no_room_is_listed_when_there_is_some() {
         assert_eq!(is_there, !is_gap, "{name}");
     }
     assert!(names.len() as u64 > full);
+}
+
+#[test]
+fn a_format_that_changes_in_a_lost_segment_breaks_once() {
+    let place = tempfile::tempdir().unwrap();
+    fs::create_dir_all(place.path().join("segment_00002.m4s")).unwrap();
+    let mut track = Track::new(RenditionId::MAIN, CONSTANTS);
+    let mut publications = vec![init("one")];
+    publications.extend(segment(&mut track));
+    publications.push(init("another"));
+    track.discontinuity();
+    publications.extend(segment(&mut track));
+    publications.extend(segment(&mut track));
+    let (text, _) = written(place.path(), Keep::All, publications);
+    assert_eq!(
+        outline(&text)[2..],
+        [
+            "#EXT-X-MAP:URI=\"init.mp4\"",
+            "segment_00001.m4s",
+            "#EXT-X-DISCONTINUITY",
+            "#EXT-X-GAP",
+            "segment_00002.m4s",
+            "#EXT-X-MAP:URI=\"init_1.mp4\"",
+            "segment_00003.m4s",
+            "#EXT-X-ENDLIST",
+        ]
+    );
+}
+
+#[test]
+fn what_is_open_at_the_end_is_kept_and_dated_by_what_is_there() {
+    let place = tempfile::tempdir().unwrap();
+    let mut track = Track::new(RenditionId::MAIN, CONSTANTS);
+    let mut publications = vec![init("an init section")];
+    publications.extend(segment(&mut track));
+    publications.push(track.next_gap(ticks(2 * PART)));
+    publications.push(track.next_part(ticks(PART)));
+    publications.push(Publication::EndOfRun);
+    let (text, _) = written(place.path(), Keep::All, publications);
+    let end = "T12:00:01.400Z\n#EXTINF:0.20000,\nsegment_00002.m4s\n#EXT-X-ENDLIST\n";
+    assert!(text.ends_with(end), "{text}");
+}
+
+#[test]
+fn the_next_run_counts_on_behind_gaps_and_keeps_to_the_longer_target() {
+    let place = tempfile::tempdir().unwrap();
+    fs::create_dir_all(place.path().join("segment_00003.m4s")).unwrap();
+    let mut track = Track::new(RenditionId::MAIN, CONSTANTS);
+    let mut publications = vec![init("an init section")];
+    for _ in 0..3 {
+        publications.extend(segment(&mut track));
+    }
+    let (earlier, _) = written(place.path(), Keep::All, publications);
+    assert!(earlier.contains("#EXT-X-GAP"), "{earlier}");
+    let settings = OutputSettings {
+        location: place.path().to_owned(),
+        manner: None,
+        poll_interval: Duration::from_millis(50),
+        writer: WriterSettings {
+            playlist_name: "live.m3u8".to_owned(),
+            renditions: vec![video("video")],
+            keep: Keep::All,
+        },
+        first: None,
+    };
+    let output = Output::start(settings, Box::new(|_| {})).unwrap();
+    assert_eq!(output.first(), Msn(4));
+    output.take(init("an init section"));
+    let longer = Constants {
+        target_duration: 2,
+        ..CONSTANTS
+    };
+    for publication in segment(&mut Track::new(RenditionId::MAIN, longer)) {
+        output.take(publication);
+    }
+    drop(output);
+    let text = text(place.path(), "live.m3u8");
+    let whole = outline(&text);
+    assert_eq!(
+        whole[whole.len() - 5..],
+        [
+            "segment_00003.m4s",
+            "#EXT-X-DISCONTINUITY",
+            "#EXT-X-MAP:URI=\"init.mp4\"",
+            "segment_00004.m4s",
+            "#EXT-X-ENDLIST",
+        ]
+    );
+    assert!(text.contains("#EXT-X-TARGETDURATION:2\n"), "{text}");
+}
+
+#[test]
+fn a_recording_of_other_tracks_is_put_aside() {
+    let place = tempfile::tempdir().unwrap();
+    let mut track = Track::new(RenditionId::MAIN, CONSTANTS);
+    let mut publications = vec![init("an init section")];
+    publications.extend(segment(&mut track));
+    let (alone, _) = written(place.path(), Keep::All, publications.clone());
+    let both = vec![video("video"), audio("audio")];
+    let (writer, _) = start(place.path(), Keep::All, both, Msn(2));
+    for publication in &publications {
+        writer.offer(publication);
+    }
+    drop(writer);
+    assert_eq!(text(place.path(), "live.1.m3u8"), alone);
+    assert!(text(place.path(), "live.m3u8").contains("#EXT-X-STREAM-INF"));
+}
+
+#[test]
+fn a_recording_whose_folder_is_removed_begins_again_with_all_it_needs() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("recording");
+    let both = vec![video("video"), audio("audio")];
+    let (writer, told) = start(&folder, Keep::All, both, Msn::FIRST);
+    let sound = RenditionId(1);
+    let mut tracks = [
+        Track::new(RenditionId::MAIN, CONSTANTS),
+        Track::new(sound, CONSTANTS),
+    ];
+    writer.offer(&init("an init section"));
+    writer.offer(&Publication::Init(sound, audio_init("another")));
+    for _ in 0..2 {
+        for publication in tracks.iter_mut().flat_map(segment) {
+            writer.offer(&publication);
+        }
+    }
+    let mut whole = 0;
+    while whole < 4 {
+        let written = told.recv_timeout(Duration::from_secs(20)).unwrap();
+        whole += u32::from(matches!(written, Written::Segment(..)));
+    }
+    fs::remove_dir_all(&folder).unwrap();
+    for _ in 0..2 {
+        for publication in tracks.iter_mut().flat_map(segment) {
+            writer.offer(&publication);
+        }
+    }
+    drop(writer);
+    assert!(folder.join("live.m3u8").is_file());
+    for (rendition, prefix) in [("video", ""), ("audio", "audio_")] {
+        let text = text(&folder, &format!("live_{rendition}.m3u8"));
+        assert!(text.contains("#EXT-X-MEDIA-SEQUENCE:3\n"), "{text}");
+        for number in 3..5 {
+            assert!(
+                text.contains(&format!("{prefix}segment_0000{number}.m4s")),
+                "{text}"
+            );
+        }
+        assert!(text.ends_with("#EXT-X-ENDLIST\n"), "{text}");
+        let (_, map) = text.split_once("#EXT-X-MAP:URI=\"").unwrap();
+        let (map, _) = map.split_once('"').unwrap();
+        assert!(folder.join(map).is_file(), "{map}");
+    }
+    assert!(lost(&told).is_empty());
+}
+
+#[test]
+fn init_sections_go_with_the_last_segment_that_needs_them() {
+    let place = tempfile::tempdir().unwrap();
+    let mut track = Track::new(RenditionId::MAIN, CONSTANTS);
+    let mut publications = Vec::new();
+    for bytes in ["one", "two", "three", "four"] {
+        publications.push(init(bytes));
+        publications.extend(segment(&mut track));
+        publications.extend(segment(&mut track));
+    }
+    let (text, _) = written(place.path(), Keep::Newest(3), publications);
+    assert!(
+        text.contains("URI=\"init_2.mp4\"") && text.contains("URI=\"init_3.mp4\""),
+        "{text}"
+    );
+    let mut files: Vec<String> = fs::read_dir(place.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort_unstable();
+    assert_eq!(
+        files,
+        [
+            "init_2.mp4",
+            "init_3.mp4",
+            "live.m3u8",
+            "segment_00006.m4s",
+            "segment_00007.m4s",
+            "segment_00008.m4s",
+        ]
+    );
 }
