@@ -43,6 +43,40 @@ fn a_reference_timestamp_wins_over_the_clocks() {
     }
 }
 
+/// rtspsrc knows no capture times before the first sender report.
+#[test]
+fn a_reference_that_comes_late_decides_from_then_on() {
+    // Ahead of today, for dates do not go back.
+    const AHEAD: u64 = 100 * 365 * 86_400;
+    support::init();
+    let reference = gst::Caps::new_empty_simple("timestamp/x-unix");
+    let frames = Frames::test_picture(180, 30).retimed(move |nth, buffer| {
+        if nth < 45 {
+            return;
+        }
+        let captured = gst::ClockTime::from_nseconds(NEW_YEAR)
+            + buffer.pts().unwrap()
+            + gst::ClockTime::from_seconds(AHEAD);
+        gst::ReferenceTimestampMeta::add(buffer, &reference, captured, gst::ClockTime::NONE);
+    });
+    let first = frames.buffers[0].pts().unwrap().nseconds();
+    let mut fed = FedStream::new(&frames.caps, "");
+    let playlist = fed.play_to_end(&frames);
+    let breaks: Vec<bool> = playlist
+        .segments
+        .iter()
+        .map(|segment| segment.is_discontinuity)
+        .collect();
+    assert_eq!(breaks, [false, false, true, false, false, false]);
+    let expected = i64::try_from(NEW_YEAR + first + AHEAD * 1_000_000_000).unwrap();
+    for (index, segment) in playlist.segments.iter().enumerate().skip(2) {
+        let error = segment.date - (expected + index as i64 * 1_000_000_000);
+        assert!(error.abs() <= 1_000_000, "{error} ns off");
+    }
+    let source: Option<String> = fed.stream.sink.property("pdt-source");
+    assert_eq!(source.as_deref(), Some("reference-timestamp"));
+}
+
 #[test]
 fn the_source_of_dates_can_be_read() {
     let frames = Frames::test_picture(40, 30);

@@ -76,6 +76,86 @@ fn a_picture_that_stalls_does_not_stall_the_sound() {
     assert!(last(video).abs_diff(last(audio)) <= 1);
 }
 
+/// With the usual patience, which is longer than what may wait of sound.
+#[test]
+fn a_camera_that_stalls_costs_the_sound_nothing() {
+    let mut stream = Stream::of_branches(
+        "videotestsrc is-live=true ! video/x-raw,width=160,height=120,framerate=30/1 \
+         ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! h264parse ! valve name=camera ! sink.video \
+         audiotestsrc is-live=true ! audio/x-raw,rate=48000 ! avenc_aac ! aacparse ! sink.audio",
+        "",
+    );
+    stream.play();
+    let wait_for = |stream: &Stream, segments: u64| {
+        support::wait_until("segments of sound", || {
+            let sound = stream.stats().get::<gst::Structure>("audio");
+            sound.is_ok_and(|sound| {
+                sound
+                    .get::<u64>("segments")
+                    .is_ok_and(|all| all >= segments)
+            })
+        });
+    };
+    wait_for(&stream, 2);
+    let camera = stream.pipeline.by_name("camera").unwrap();
+    camera.set_property("drop", true);
+    wait_for(&stream, 9);
+    camera.set_property("drop", false);
+    wait_for(&stream, 12);
+    assert_eq!(stream.figure("audio", "dropped-ahead"), 0);
+    let mut client = stream.client();
+    let sound = tracks::playlist(&mut client, "live_audio.m3u8");
+    assert!(
+        !sound.text.contains("#EXT-X-DISCONTINUITY\n"),
+        "{}",
+        sound.text
+    );
+    let picture = tracks::playlist(&mut client, "live_video.m3u8");
+    assert!(picture.text.contains("#EXT-X-GAP"), "{}", picture.text);
+    assert!(
+        !picture.text.contains("#EXT-X-DISCONTINUITY\n"),
+        "{}",
+        picture.text
+    );
+}
+
+#[test]
+fn a_rung_that_cannot_begin_does_not_hold_back_the_rest() {
+    let rung =
+        |name: &str| format!("appsrc name={name} format=time is-live=true max-bytes=0 ! sink.");
+    let branches = format!("{} {}", rung("one"), rung("two"));
+    let mut stream = Stream::of_branches(&branches, "track-timeout=1000");
+    let frames = Frames::test_picture(150, 30);
+    stream.play();
+    for (name, has_key_frames) in [("one", true), ("two", false)] {
+        let source = stream.pipeline.by_name(name).unwrap();
+        let source = source.downcast::<gst_app::AppSrc>().unwrap();
+        source.set_caps(Some(&frames.caps));
+        for buffer in &frames.buffers {
+            let is_key_frame = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+            if has_key_frames || !is_key_frame {
+                source.push_buffer(buffer.clone()).unwrap();
+            }
+        }
+    }
+    let warning = stream.wait_for_message("a warning", |message| match message.view() {
+        gst::MessageView::Warning(warning) => Some(warning.error().to_string()),
+        _ => None,
+    });
+    assert!(
+        warning.contains("video_0") && warning.contains("without it"),
+        "{warning}"
+    );
+    let text = support::wait_for("the presentation", || {
+        let answer = stream.client().get("/live.m3u8");
+        (answer.status == 200).then(|| answer.text().to_owned())
+    });
+    assert!(
+        text.contains("live_video.m3u8") && !text.contains("live_video_0.m3u8"),
+        "{text}"
+    );
+}
+
 /// Nothing comes of any track: that is a pause, and nobody takes the lead.
 #[test]
 fn when_nothing_comes_at_all_nobody_is_silent() {

@@ -183,6 +183,11 @@ impl Conductor {
         leads_again
     }
 
+    /// Where the oldest segment begins that a track can still join.
+    pub fn first_border(&self) -> Option<RunningTime> {
+        self.borders.front().map(|border| border.presentation)
+    }
+
     /// Whether the track decides the borders.
     pub fn leads(&self, track: TrackIndex) -> bool {
         track == self.leader

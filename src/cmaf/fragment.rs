@@ -533,7 +533,7 @@ fn push_box(out: &mut Vec<u8>, name: &[u8; 4], body: &[u8]) -> Result<(), BoxErr
 /// The parts the chunks of a segment make: each a run of samples with its length.
 ///
 /// A chunk is a part where that keeps the rule of the standard: no part is longer than `part_target` ticks, and none but
-/// the last shorter than 90 % of it (RFC 8216bis 4.4.3.7). Where it does not, chunks are joined, or cut between samples.
+/// the last shorter than 90 % of it (RFC 8216bis 4.4.3.7 asks for 85). Where it does not, chunks are joined, or cut between samples.
 pub fn parts(chunks: &[Chunk], part_target: MediaTime) -> Vec<(Vec<FileSample>, MediaTime)> {
     let target = part_target.ticks.max(1);
     let mut parts: Vec<(Vec<FileSample>, i64)> = Vec::new();

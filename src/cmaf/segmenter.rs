@@ -502,8 +502,9 @@ impl Segmenter {
         };
         let advance = frame.decode - newest;
         if advance.0 <= 0 && -advance.0 < LONGEST_BRIDGED_HOLE.0 {
-            // A key frame is worth keeping: it goes one tick after the frame before it.
-            return (!frame.is_sync).then_some(DropReason::Backwards);
+            // A key frame is worth keeping: it goes one tick after the frame before it. Sound is all key frames.
+            let is_worth_it = frame.is_sync && !self.plan.is_audio;
+            return (!is_worth_it).then_some(DropReason::Backwards);
         }
         if advance.0 <= 0 || self.hole_before(frame, line) > LONGEST_BRIDGED_HOLE {
             steps.append(&mut self.interrupt());

@@ -7,7 +7,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -33,6 +33,8 @@ pub(super) struct Ensemble {
     patience: Duration,
     /// The newest time that came in at each pad, dealt with or not, in nanoseconds of running time.
     heads: Vec<AtomicI64>,
+    /// Tracks with as many frames waiting as may: their heads stand still for want of room.
+    crowded: Vec<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -44,6 +46,8 @@ struct State {
     /// publishes first on that line. Some may still be on an older line.
     mappings: VecDeque<(RunningTime, ClockMapping)>,
     date_source: Option<DateSource>,
+    /// What the newest frame of any track that says when it was captured makes of running time.
+    reference: Option<ClockMapping>,
 }
 
 impl State {
@@ -76,7 +80,9 @@ impl Ensemble {
                 stopped: Vec::new(),
                 mappings: VecDeque::new(),
                 date_source: None,
+                reference: None,
             }),
+            crowded: (0..tracks).map(|_| AtomicBool::new(false)).collect(),
             changed: Condvar::new(),
             patience,
         }
@@ -141,8 +147,16 @@ impl Ensemble {
         }
     }
 
+    /// Whether the track's frames find no room any more. Never blocks.
+    pub(super) fn note_crowd(&self, track: TrackIndex, is_crowded: bool) {
+        if let Some(crowded) = self.crowded.get(track.0) {
+            crowded.store(is_crowded, Ordering::Relaxed);
+        }
+    }
+
     /// Nothing came from the track for [`Ensemble::longest_silence`]. That alone may be a pause of the pipeline: it is silent
-    /// when another track, the leader or one that waits for it, has come as much further in time. Answers whether it is.
+    /// when another track, the leader or one that waits for it, has come as much further in time, or as far as there is room
+    /// for. Answers whether it is.
     pub(super) fn fall_silent(&self, track: TrackIndex) -> bool {
         let silence = i64::try_from(self.longest_silence().as_nanos()).unwrap_or(i64::MAX);
         let head = |track: TrackIndex| {
@@ -155,8 +169,13 @@ impl Ensemble {
         self.change(|conductor| {
             let is_ahead =
                 |time: Option<RunningTime>| time.is_some_and(|time| (time - mine).0 >= silence);
+            let is_crowded = |track: TrackIndex| {
+                let crowded = self.crowded.get(track.0);
+                crowded.is_some_and(|crowded| crowded.load(Ordering::Relaxed))
+            };
             let goes_on = conductor.leads(track) || is_ahead(conductor.progress());
-            goes_on && conductor.fall_silent(track, |other| is_ahead(head(other)))
+            goes_on
+                && conductor.fall_silent(track, |other| is_ahead(head(other)) || is_crowded(other))
         })
     }
 
@@ -216,7 +235,22 @@ impl Ensemble {
 
     /// The next line has other dates, even if it goes on where this one ends.
     pub(super) fn forget_mapping(&self) {
-        self.state().mappings.pop_back();
+        let mut state = self.state();
+        state.mappings.pop_back();
+        state.date_source = None;
+    }
+
+    /// A frame says when it was captured. Answers whether dates are taken from something else so far.
+    pub(super) fn note_reference(&self, reference: ClockMapping) -> bool {
+        let mut state = self.state();
+        state.reference = Some(reference);
+        let source = state.date_source;
+        source.is_some_and(|source| source != DateSource::ReferenceTimestamp)
+    }
+
+    /// What frames say of the time they were captured, whichever track they are of.
+    pub(super) fn reference(&self) -> Option<ClockMapping> {
+        self.state().reference
     }
 
     /// What the dates are taken from, once they are.

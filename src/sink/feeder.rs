@@ -251,13 +251,17 @@ pub(super) mod imp {
                     let room = worker.room.clone();
                     let failure = Arc::clone(&worker.failure);
                     let is_crowded = Arc::clone(&worker.is_crowded);
+                    let (ensemble, track) = (Arc::clone(&worker.ensemble), worker.track);
                     *mode = Mode::Threaded(worker);
                     drop(mode);
-                    let has_room =
-                        !matches!(input, Input::Frame(_)) || self.wait_for_room(&room, &is_crowded);
-                    if !has_room {
-                        return Ok(());
+                    if matches!(input, Input::Frame(_)) && room.try_send(()).is_err() {
+                        ensemble.note_crowd(track, true);
+                        if !self.wait_for_room(&room, &is_crowded) {
+                            return Ok(());
+                        }
                     }
+                    ensemble.note_crowd(track, false);
+                    is_crowded.store(false, Ordering::Relaxed);
                     inputs.send(input).map_err(|_| ended(&failure))
                 }
             }

@@ -77,7 +77,7 @@ fn audio_caps() -> gst::Caps {
     let all = caps.get_mut().expect("nobody else has seen it");
     all.append_structure(
         gst::Structure::builder("audio/mpeg")
-            .field("mpegversion", gst::List::new([4, 2]))
+            .field("mpegversion", 4)
             .field("stream-format", gst::List::new(["raw", "adts"]))
             .build(),
     );

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     cmaf::{
-        conductor::TrackIndex,
+        conductor::{Conductor, TrackIndex},
         init, moof,
         segmenter::{
             Constants, Cut, DropReason, Frame, Gap, NewBorder, Placement, Plan, SegmentEnd,
@@ -141,6 +141,12 @@ pub(super) struct Road {
     pub(super) newest_sound: Option<RunningTime>,
     /// Others go on without it, until the next frame.
     pub(super) is_silent: bool,
+    /// Nothing came for a while, and it was no silence: asked again sooner.
+    pub(super) has_waited: bool,
+    /// Presentation time of the first frame that a segment could have begun with.
+    first_chance: Option<RunningTime>,
+    /// The presentation was told to begin without it.
+    is_left_out: bool,
     /// The end of the stream, or of the pad.
     has_ended: bool,
     has_warned_of_key_frames: bool,
@@ -167,6 +173,9 @@ impl Road {
             pleas: 0,
             newest_sound: None,
             is_silent: false,
+            has_waited: false,
+            first_chance: None,
+            is_left_out: false,
             has_ended: false,
             has_warned_of_key_frames: false,
         }
@@ -195,9 +204,23 @@ impl Road {
         }
         Some(if self.is_silent {
             Duration::from_nanos(self.orders.part_duration.0.unsigned_abs()) / 2
+        } else if self.has_waited {
+            self.orders.ensemble.longest_silence() / 16
         } else {
             self.orders.ensemble.longest_silence()
         })
+    }
+
+    /// Whether frames have come for as long as others wait, since there are segments to begin.
+    fn has_passed_up_borders(&mut self, frame: &Frame) -> bool {
+        let first_border = self.orders.ensemble.read(Conductor::first_border);
+        if first_border.is_some_and(|border| border <= frame.presentation) {
+            self.first_chance.get_or_insert(frame.presentation);
+        }
+        let patience = self.orders.ensemble.longest_silence();
+        self.first_chance
+            .and_then(|chance| u64::try_from((frame.presentation - chance).0).ok())
+            .is_some_and(|waited| Duration::from_nanos(waited) >= patience)
     }
 
     /// What became of the requests for key frames, for warnings.
@@ -221,6 +244,7 @@ impl Road {
 impl Feeder {
     /// Deals with what came in next.
     pub(super) fn take(&self, road: &mut Road, input: Input) -> Result<(), gst::FlowError> {
+        road.has_waited = false;
         match input {
             Input::Caps(caps) => self.take_caps(road, &caps),
             Input::Tags(tags) => {
@@ -314,7 +338,13 @@ impl Feeder {
         };
         gst::trace!(CAT, imp = self, "{frame:?}");
         if let Some(captured) = access.captured {
-            road.reference = Some(ClockMapping::new(presentation, captured));
+            let reference = ClockMapping::new(presentation, captured);
+            road.reference = Some(reference);
+            // rtspsrc knows no capture times before the first sender report: dates begin anew with the first that is known.
+            if road.orders.ensemble.note_reference(reference) && self.leads(road) {
+                road.has_wrong_dates = true;
+                road.followed = None;
+            }
         }
         if frame.is_sync && std::mem::take(&mut road.has_wrong_dates) {
             self.leave_line(road)?;
@@ -359,6 +389,9 @@ impl Feeder {
         let steps = self.segment(road, &mut segmenter, frame);
         road.segmenter = Some(segmenter);
         self.carry_out(road, steps?, Some((&frame, bytes)))?;
+        if road.has_passed_up_borders(&frame) && !self.leads(road) {
+            self.leave_out_unless_begun(road);
+        }
         // Only now may the others come this far: the borders up to here are known.
         let track = road.orders.track;
         let spacing = road.segmenter.as_ref().map(Segmenter::closest_spacing);
@@ -368,6 +401,23 @@ impl Feeder {
             }
         });
         Ok(())
+    }
+
+    /// A track that cannot begin does not hold back the presentation for ever, no more than one that does not come.
+    pub(super) fn leave_out_unless_begun(&self, road: &mut Road) {
+        let number = road.segmenter.as_ref().and_then(Segmenter::number);
+        if number.is_some() || std::mem::replace(&mut road.is_left_out, true) {
+            return;
+        }
+        gst::element_imp_warning!(
+            self,
+            gst::StreamError::Format,
+            (
+                "Nothing on the {} pad can begin a segment so far; the presentation begins without it",
+                road.orders.pad
+            )
+        );
+        road.publish(Publication::Absent(road.rendition()));
     }
 
     /// Asks the segmenter, after whom the track has to wait for.
@@ -567,7 +617,8 @@ impl Feeder {
         if let Some(mapping) = ensemble.mapping(zero) {
             return mapping;
         }
-        let (sampled, from) = match (road.reference, clock::sample(self.obj().upcast_ref())) {
+        let reference = road.reference.or_else(|| ensemble.reference());
+        let (sampled, from) = match (reference, clock::sample(self.obj().upcast_ref())) {
             (Some(reference), _) => (reference, DateSource::ReferenceTimestamp),
             (None, Some(sampled)) => (sampled, DateSource::PipelineClock),
             (None, None) => (

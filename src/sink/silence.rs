@@ -78,9 +78,11 @@ impl Feeder {
         let track = road.orders.track;
         if !road.is_silent {
             if !road.orders.ensemble.fall_silent(track) {
+                road.has_waited = true;
                 return Ok(());
             }
             road.is_silent = true;
+            self.leave_out_unless_begun(road);
             // Another track follows the clock now.
             road.followed = None;
             gst::warning!(
@@ -132,7 +134,7 @@ impl Feeder {
         Ok(())
     }
 
-    fn leads(&self, road: &Road) -> bool {
+    pub(super) fn leads(&self, road: &Road) -> bool {
         let track = road.orders.track;
         road.orders
             .ensemble

@@ -80,6 +80,11 @@ impl Segmenter {
         if !frame.is_sync && !has_waited {
             if self.waiting_since.is_none_or(|since| frame.decode < since) {
                 self.waiting_since = Some(frame.decode);
+                self.last_plea = None;
+            }
+            let is_due = |last| frame.decode - last >= Nanos::from_seconds(1);
+            if self.last_plea.is_none_or(is_due) {
+                self.last_plea = Some(frame.decode);
                 steps.push(Step::RequestKeyFrame(None));
             }
             steps.push(Step::Drop(DropReason::NoKeyFrameYet));

@@ -420,6 +420,24 @@ fn a_jump_back_is_a_discontinuity_and_a_step_back_a_dropped_frame() {
     );
 }
 
+/// All of it is key frames, and none is worth a second of its own time.
+#[test]
+fn sound_that_steps_back_is_dropped_until_it_is_new() {
+    let sound = Plan {
+        is_audio: true,
+        ..plan(48_000, None)
+    };
+    let frame = |index| frame(at(index, 48_000, 1024), true);
+    let run = Run::of(sound, (0..100).chain(76..200).map(frame));
+    assert_eq!(run.dropped, [DropReason::Backwards; 24]);
+    let samples = run.cuts.iter().flat_map(|cut| &cut.samples);
+    let (shortest, count) = samples.fold((i64::MAX, 0), |(least, count), sample| {
+        (least.min(sample.duration), count + 1)
+    });
+    assert!(shortest >= 1023, "{shortest}");
+    assert_eq!(count, 200);
+}
+
 #[test]
 fn an_interruption_ends_the_segment_and_waits_for_a_key_frame() {
     let mut segmenter = Segmenter::new(plan(90_000, Some(FRAME_30)));
