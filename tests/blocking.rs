@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::{io::Write, net::TcpStream};
+
 use support::{
     playlist::{FIRST_MSN, Playlist},
     stream::{FedStream, Frames},
@@ -259,12 +261,29 @@ fn a_client_that_goes_away_is_forgotten() {
         return;
     }
     let port = live.fed.stream.port();
-    let mut connection = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut connection = TcpStream::connect(("127.0.0.1", port)).unwrap();
     connection
         .write_all(b"GET /live.m3u8?_HLS_msn=3&_HLS_part=2 HTTP/1.1\r\nHost: a\r\n\r\n")
         .unwrap();
     live.wait_for_parked(1);
     drop(connection);
+    live.wait_for_parked(0);
+    assert_eq!(
+        live.fed.stream.stats().get::<u64>("requests-abandoned"),
+        Ok(1)
+    );
+}
+
+/// What it has sent beyond its request keeps the server from reading on, and so from hearing that it is gone.
+#[test]
+fn a_client_that_leaves_with_half_of_the_next_request_waits_no_more() {
+    let live = Live::at(5);
+    let mut socket = TcpStream::connect(("127.0.0.1", live.fed.stream.port())).unwrap();
+    let request =
+        "GET /live.m3u8?wait=60000&version=18446744073709551615 HTTP/1.1\r\nHost: a\r\n\r\nG";
+    socket.write_all(request.as_bytes()).unwrap();
+    live.wait_for_parked(1);
+    drop(socket);
     live.wait_for_parked(0);
     assert_eq!(
         live.fed.stream.stats().get::<u64>("requests-abandoned"),

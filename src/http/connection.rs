@@ -4,7 +4,7 @@
 //! HTTP/2 asks for beyond this (`http2`).
 
 use std::convert::Infallible;
-use std::future::{Future, ready};
+use std::future::{Future, pending, ready};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
@@ -105,7 +105,10 @@ async fn serve(live: Rc<Live>, stream: TcpStream, tls: Option<TlsAcceptor>, _con
     }
     let waiting = Waiting::default();
     let stream = SteadyStream::new(stream, limits::PROGRESS_PERIOD);
-    serve_http1(&live, stream, |request| answer(&live, &waiting, request)).await;
+    let presence = stream.presence();
+    let is_gone = presence.end(|| waiting.is_any());
+    let answer = |request| answer(&live, &waiting, request);
+    serve_http1(&live, stream, is_gone, answer).await;
 }
 
 async fn serve_secured(live: &Rc<Live>, stream: TcpStream, tls: &TlsAcceptor) {
@@ -133,11 +136,15 @@ async fn serve_secured(live: &Rc<Live>, stream: TcpStream, tls: &TlsAcceptor) {
         .await;
     } else {
         let waiting = Waiting::default();
-        serve_http1(live, stream, |request| answer(live, &waiting, request)).await;
+        let presence = stream.get_ref().0.presence();
+        let is_gone = presence.end(|| waiting.is_any());
+        let answer = |request| answer(live, &waiting, request);
+        serve_http1(live, stream, is_gone, answer).await;
     }
 }
 
-async fn serve_http1<I, A, F>(live: &Live, stream: I, answer: A)
+/// Answers requests one after the other until the connection ends, or `is_gone` resolves.
+async fn serve_http1<I, A, F>(live: &Live, stream: I, is_gone: impl Future<Output = ()>, answer: A)
 where
     I: AsyncRead + AsyncWrite + Unpin,
     A: Fn(hyper::Request<Incoming>) -> F,
@@ -160,6 +167,7 @@ where
     // What goes wrong here is the client's affair: it went away, sent garbage (hyper has answered that) or stalled.
     tokio::select! {
         end = connection.as_mut() => return live.count_end(end),
+        () = is_gone => return,
         _ = stopping.wait_for(|is_stopping| *is_stopping) => {}
     }
     connection.as_mut().graceful_shutdown();
@@ -235,7 +243,8 @@ async fn turn_away(
         if speaks_http2(&stream) {
             http2::serve(&live, stream, |request| ready(full(&live, limit, &request))).await;
         } else {
-            serve_http1(&live, stream, |request| ready(full(&live, limit, &request))).await;
+            let answer = |request| ready(full(&live, limit, &request));
+            serve_http1(&live, stream, pending(), answer).await;
         }
         Ok(())
     };

@@ -6,15 +6,16 @@
 use std::error::Error;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::net::{IpAddr, Ipv6Addr, Shutdown};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use hyper::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use hyper::{Request, Version};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
@@ -52,6 +53,9 @@ const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A client that has bytes waiting for it must take [`MIN_PROGRESS_BYTES`] in this time.
 pub(super) const PROGRESS_PERIOD: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether a client that waits is still there.
+const PRESENCE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// 13 kbit/s over [`PROGRESS_PERIOD`]: nobody watches at that rate.
 pub(super) const MIN_PROGRESS_BYTES: usize = 16 * 1024;
@@ -288,7 +292,7 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
 /// A socket that gives up on a client which takes its bytes too slowly, or not at all, so that it cannot hold parts in
 /// memory for ever.
 pub(super) struct SteadyStream {
-    stream: TcpStream,
+    stream: Rc<TcpStream>,
     period: Duration,
     /// Set from the first write the kernel had no room for until everything is written.
     backlog: Option<Backlog>,
@@ -305,10 +309,15 @@ impl SteadyStream {
     /// `period`: [`PROGRESS_PERIOD`], but in tests.
     pub(super) fn new(stream: TcpStream, period: Duration) -> Self {
         Self {
-            stream,
+            stream: Rc::new(stream),
             period,
             backlog: None,
         }
+    }
+
+    /// Looks after the client while nothing is read from it.
+    pub(super) fn presence(&self) -> Presence {
+        Presence(Rc::clone(&self.stream))
     }
 
     fn judge(
@@ -332,7 +341,7 @@ impl SteadyStream {
             ready!(backlog.deadline.as_mut().poll(cx));
             if backlog.taken < MIN_PROGRESS_BYTES {
                 // A reset when it is closed: else the kernel would go on handing out what it holds, for hours.
-                let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+                let _ = SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
                 return Poll::Ready(Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     "the client takes its bytes too slowly",
@@ -348,11 +357,17 @@ impl SteadyStream {
 
 impl AsyncRead for SteadyStream {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            match self.stream.try_read_buf(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read.map(drop)),
+            }
+        }
     }
 }
 
@@ -362,7 +377,7 @@ impl AsyncWrite for SteadyStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let written = write_when_ready(&self.stream, cx, |stream| stream.try_write(bytes));
         self.judge(cx, written)
     }
 
@@ -371,22 +386,64 @@ impl AsyncWrite for SteadyStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let write = |stream: &TcpStream| stream.try_write_vectored(slices);
+        let written = write_when_ready(&self.stream, cx, write);
         self.judge(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Only called once everything was written.
         self.backlog = None;
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(SockRef::from(&*self.stream).shutdown(Shutdown::Write))
+    }
+}
+
+fn write_when_ready(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    write: impl Fn(&TcpStream) -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_write_ready(cx))?;
+        match write(stream) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            written => return Poll::Ready(written),
+        }
+    }
+}
+
+/// Whether the client of a connection is still there.
+///
+/// hyper listens for its leaving while a request is parked, but not when it holds bytes of the next one already: such a
+/// client would keep its place until the deadline, and its socket costs it nothing.
+pub(super) struct Presence(Rc<TcpStream>);
+
+impl Presence {
+    /// Resolves when the client has closed its side, if that is found out while something `is_waiting` for it.
+    pub(super) async fn end(&self, is_waiting: impl Fn() -> bool) {
+        loop {
+            sleep(PRESENCE_INTERVAL).await;
+            if is_waiting() && self.is_closed() {
+                return;
+            }
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        let ready = pin!(self.0.ready(Interest::READABLE));
+        match ready.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(ready)) => ready.is_read_closed(),
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        }
     }
 }
 

@@ -601,6 +601,13 @@ pub(super) struct Waiting {
     count: Cell<u32>,
 }
 
+impl Waiting {
+    /// Whether any does.
+    pub(super) fn is_any(&self) -> bool {
+        self.count.get() > 0
+    }
+}
+
 impl Drop for Parked<'_> {
     fn drop(&mut self) {
         let Self { live, waiting, .. } = self;
