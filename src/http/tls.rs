@@ -74,6 +74,7 @@ impl Tls {
             files,
             current: Arc::clone(&current),
             provider: Arc::clone(&provider),
+            is_refused: false,
             has_told_of_expiry: false,
             report,
         };
@@ -190,6 +191,8 @@ impl Looks {
 struct Watcher {
     files: CertificateFiles,
     looks: Looks,
+    /// What is in the files now was refused, perhaps only for now: a certificate's time may be still to come.
+    is_refused: bool,
     current: Arc<Current>,
     provider: Arc<CryptoProvider>,
     /// Of that of the certificate in use.
@@ -200,18 +203,18 @@ struct Watcher {
 impl Watcher {
     fn run(mut self, is_over: &mpsc::Receiver<()>) {
         while is_over.recv_timeout(LOOK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
-            self.look();
+            self.look(now());
         }
     }
 
-    fn look(&mut self) {
+    fn look(&mut self, now: UnixTime) {
         let contents = self.files.read();
         let look = match &contents {
             Ok(contents) => Look::Contents(contents.digest()),
             Err(error) => Look::Failed(error.to_string()),
         };
-        let now = now();
-        if self.looks.has_settled(look) {
+        let is_new = self.looks.has_settled(look);
+        if is_new || (self.is_refused && self.looks.candidate.is_none()) {
             let renewed =
                 contents.and_then(|contents| contents.identity(&self.files, now, &self.provider));
             match renewed {
@@ -219,11 +222,17 @@ impl Watcher {
                     let fingerprint = identity.fingerprint.clone();
                     self.current.replace(identity);
                     self.has_told_of_expiry = false;
+                    self.is_refused = false;
                     (self.report)(Report::Renewed { fingerprint });
                 }
-                Err(error) => (self.report)(Report::Warning(format!(
-                    "the certificate in use is kept, for the new one is of no use: {error}"
-                ))),
+                Err(error) => {
+                    self.is_refused = true;
+                    if is_new {
+                        (self.report)(Report::Warning(format!(
+                            "the certificate in use is kept, for the new one is of no use: {error}"
+                        )));
+                    }
+                }
             }
         }
         if now >= self.current.identity().expiry && !self.has_told_of_expiry {
@@ -233,5 +242,69 @@ impl Watcher {
                 "{file}: the certificate in use has expired; players refuse it"
             )));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, sync::mpsc};
+
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    /// A pair of files whose certificate is good between the first days of these years.
+    fn write(files: &CertificateFiles, from: i32, until: i32) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
+        let made = params.self_signed(&key).unwrap();
+        fs::write(&files.certificate, made.pem()).unwrap();
+        fs::write(&files.private_key, key.serialize_pem()).unwrap();
+    }
+
+    fn year(year: i64) -> UnixTime {
+        UnixTime((year - 1970) * 31_556_952 * 1_000_000_000 + 1_000_000_000_000_000)
+    }
+
+    /// It was installed early, or the clock is slow.
+    #[test]
+    fn a_certificate_whose_time_is_to_come_is_used_when_it_has() {
+        let place = tempfile::tempdir().unwrap();
+        let files = CertificateFiles {
+            certificate: place.path().join("cert.pem"),
+            private_key: place.path().join("key.pem"),
+        };
+        write(&files, 2020, 2030);
+        let provider = provider();
+        let contents = files.read().unwrap();
+        let identity = contents.identity(&files, year(2026), &provider).unwrap();
+        let (told, heard) = mpsc::channel();
+        let mut watcher = Watcher {
+            looks: Looks {
+                applied: Look::Contents(contents.digest()),
+                candidate: None,
+            },
+            is_refused: false,
+            files,
+            current: Arc::new(Current::new(identity)),
+            provider,
+            has_told_of_expiry: false,
+            report: Box::new(move |report| told.send(report).unwrap()),
+        };
+        write(&watcher.files, 2027, 2040);
+        for _ in 0..5 {
+            watcher.look(year(2026));
+        }
+        let heard: Vec<Report> = {
+            watcher.look(year(2028));
+            watcher.look(year(2028));
+            heard.try_iter().collect()
+        };
+        assert!(
+            matches!(&heard[..], [Report::Warning(_), Report::Renewed { .. }]),
+            "{heard:?}"
+        );
     }
 }
