@@ -76,9 +76,10 @@ pub fn parse_query(query: &str) -> Result<PlaylistQuery, Refusal> {
 /// Reads `wait` and `version` alone: all there is to say to a multivariant playlist, for directives are for media playlists
 /// (6.2.5). Without `wait` a `version` is somebody else's parameter.
 pub fn parse_patience(query: &str) -> Result<Option<Patience>, Refusal> {
-    let [Some(wait), version] = values(query, ["wait", "version"])? else {
+    let [Some(wait)] = values(query, ["wait"])? else {
         return Ok(None);
     };
+    let [version] = values(query, ["version"])?;
     Ok(Some(Patience {
         wait: Nanos::from_millis(
             i64::try_from(parse_integer("wait", wait)?)
@@ -133,6 +134,7 @@ mod tests {
             ("", Directives::None),
             ("&&", Directives::None),
             ("token=abc&clientId=7", Directives::None),
+            ("version=1&version=2", Directives::None),
             ("_HLS_skip=YES", Directives::None),
             ("_HLS_skip=what", Directives::None),
             ("_hls_msn=1", Directives::None),
