@@ -131,7 +131,16 @@ fn what_waits_passes_over_http2_and_shares_one_request() {
         assert!(last.text().contains("#EXT-X-ENDLIST"), "{}", last.text());
 
         // What is for the operator ends here.
-        for path in ["/stats.json", "/metrics"] {
+        // By whatever name they would get past the cache.
+        for path in [
+            "/stats.json",
+            "/metrics",
+            "/t/token/metrics",
+            "/t/token/stats.json?a",
+            "/%73tats.json",
+            "/stats%2Ejson",
+            "/%6Detrics",
+        ] {
             assert_eq!(viewer.get(path).await.status, 404, "{path}");
         }
         let page = viewer.get("/").await;

@@ -10,8 +10,13 @@ import std;
 include "origin.vcl";
 
 sub vcl_recv {
+    # Another spelling of a name, which would get past what is said of the name here: letters, digits and "-._~" need no
+    # percent sign in a path (RFC 3986 6.2.2.2).
+    if (req.url ~ "(?i)^[^?]*%(2[de]|3[0-9]|[46][1-9a-f]|[57][0-9a]|5f|7e)") {
+        return (synth(404));
+    }
     # Figures of the origin are for its operator.
-    if (req.url ~ "^/(metrics|stats\.json)(\?|$)") {
+    if (req.url ~ "^/(t/[^/?]+/)?(metrics|stats\.json)(\?|$)") {
         return (synth(404));
     }
     if (req.method == "OPTIONS") {
@@ -29,7 +34,7 @@ sub vcl_recv {
     if (req.url ~ "[?&](wait|version)=") {
         return (pass);
     }
-    if (req.url ~ "^/timestamps\.json(\?|$)") {
+    if (req.url ~ "^/(t/[^/?]+/)?timestamps\.json(\?|$)") {
         return (pass);
     }
 
