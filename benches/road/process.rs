@@ -3,12 +3,22 @@
 use std::process::{Child, Command, Stdio};
 
 use gst::prelude::*;
-use rustix::time::{ClockId, clock_gettime};
+use rustix::{
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+    time::{ClockId, clock_gettime},
+};
 
 use crate::Outcome;
 
 /// Initialises GStreamer and registers the element of this build.
 pub(crate) fn init() -> Outcome<()> {
+    // Crowds need more descriptors than soft limits allow.
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, raised)?;
     gst::init()?;
     gstllhlssink::plugin_register_static()?;
     Ok(())

@@ -2,7 +2,7 @@
 //! whoever comes is served, and nothing is kept of the attackers.
 //!
 //! Each test is a group of attacks on a process of its own; `siege` has the check that follows each of them. All stay on
-//! loopback and end by themselves. `LLHLS_ATTACK_SECONDS=10` makes the floods last that long (2 by default);
+//! loopback and end by themselves. `LLHLS_ATTACK_SECONDS=2` makes the floods last that long (10 by default);
 //! `-- --nocapture` shows what was seen.
 
 #![expect(

@@ -57,7 +57,7 @@ const DESCRIPTOR_MARGIN: usize = 2;
 
 /// How long an attack lasts that could go on for ever.
 pub(crate) fn attack_time() -> Duration {
-    let seconds = env::var("LLHLS_ATTACK_SECONDS").map_or(2, |text| text.parse().unwrap());
+    let seconds = env::var("LLHLS_ATTACK_SECONDS").map_or(10, |text| text.parse().unwrap());
     Duration::from_secs(seconds)
 }
 
@@ -104,6 +104,16 @@ pub(crate) fn is_the_attacked_process() -> bool {
     true
 }
 
+/// Crowds need more than the soft limit that is usual, here and in the process that is attacked.
+fn raise_descriptor_limit() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
+}
+
 /// What the attacked process holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figures {
@@ -132,6 +142,7 @@ impl Siege {
 
     /// With at most so many descriptors, if any are said.
     pub(crate) fn start_with(properties: &str, descriptors: Option<u64>) -> Self {
+        raise_descriptor_limit();
         let mut command = Command::new(env::current_exe().unwrap());
         command
             .args(["--exact", PROCESS, "--nocapture"])
