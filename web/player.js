@@ -274,6 +274,8 @@ function isSameRun(text) {
 // `old` is the instance that saw a reason: two of its playlists may see the same one.
 function restart(old = hls) {
   if (old !== hls) return;
+  clearTimeout(retryTimer);
+  retryTimer = 0;
   restarts += 1;
   compareClocks();
   // Through begin(), because the server may have been away before it could even hand out hls.js.

@@ -41,8 +41,11 @@ const ENCODE_SOUND: &str = "audioconvert ! avenc_aac ! aacparse";
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
-    let switches = Switches::read();
+    let (switches, notes) = Switches::read();
     let screen = Rc::new(Screen::new());
+    for note in notes {
+        screen.complain(note);
+    }
     match run(&switches, &screen) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

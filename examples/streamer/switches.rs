@@ -6,8 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, ValueEnum};
+use clap::{Parser, ValueEnum};
 
 /// Streams a camera as Low-Latency HLS, with a web server of its own.
 #[derive(Debug, Parser)]
@@ -45,7 +44,7 @@ pub(crate) struct Switches {
 
     /// Complete segments in the playlist
     #[arg(long, value_name = "SEGMENTS", default_value_t = 6,
-          value_parser = clap::value_parser!(u32).range(3..=10_000))]
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) playlist_length: u32,
 
     /// Segments that are kept, and listed in /timestamps.json
@@ -100,25 +99,35 @@ pub(crate) struct Switches {
 }
 
 impl Switches {
-    /// What was typed; ends the program with a message when that makes no sense.
-    pub(crate) fn read() -> Self {
-        let switches = Self::parse();
-        if let Some(mistake) = switches.mistake() {
-            Self::command()
-                .error(ErrorKind::ValueValidation, mistake)
-                .exit();
-        }
-        switches
+    /// What was typed, made fit, and what had to be. Ends the program with a message when it makes no sense.
+    pub(crate) fn read() -> (Self, Vec<String>) {
+        Self::parse().made_fit()
     }
 
-    /// What of it contradicts itself.
-    fn mistake(&self) -> Option<String> {
-        (self.part_duration > self.segment_duration).then(|| {
-            format!(
-                "--part-duration {} is longer than --segment-duration {}",
-                self.part_duration, self.segment_duration
-            )
-        })
+    /// What the script took and a playlist of parts does not is brought as near as may be, so that old command lines go on
+    /// working: it had one part a segment, and playlists of any length.
+    fn made_fit(mut self) -> (Self, Vec<String>) {
+        let mut notes = Vec::new();
+        if self.part_duration > self.segment_duration {
+            self.part_duration = self.segment_duration;
+            notes.push(format!(
+                "Parts are no longer than segments: --part-duration {} it is",
+                self.part_duration
+            ));
+        }
+        let length = self
+            .playlist_length
+            .min(self.max_files)
+            .max(SHORTEST_PLAYLIST);
+        if length != self.playlist_length {
+            self.playlist_length = length;
+            notes.push(format!(
+                "Of {} files and {SHORTEST_PLAYLIST} segments at least: --playlist-length {length} it is",
+                self.max_files
+            ));
+        }
+        self.max_files = self.max_files.max(length);
+        (self, notes)
     }
 
     /// As the sink wants it: 0 is none.
@@ -135,6 +144,9 @@ impl Switches {
         }
     }
 }
+
+/// Three target durations have to be listed (RFC 8216bis 6.2.2).
+const SHORTEST_PLAYLIST: u32 = 3;
 
 /// Where sound comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -301,7 +313,7 @@ mod tests {
     fn read(line: &str) -> Result<Switches, String> {
         let words = std::iter::once("streamer").chain(line.split_whitespace());
         let switches = Switches::try_parse_from(words).map_err(|error| error.to_string())?;
-        switches.mistake().map_or(Ok(switches), Err)
+        Ok(switches.made_fit().0)
     }
 
     #[test]
@@ -343,6 +355,28 @@ mod tests {
             switches.public_url.as_deref(),
             Some("http://192.168.1.5:9000")
         );
+    }
+
+    #[test]
+    fn what_the_script_took_is_made_fit() {
+        for (line, expected, notes) in [
+            ("", (333, 6, 20), 0),
+            ("--segment-duration 0.25", (250, 6, 20), 1),
+            ("--segment-duration 1 --part-duration 1.5", (1000, 6, 20), 1),
+            ("--max-files 5", (333, 5, 5), 1),
+            ("--max-files 1", (333, 3, 3), 1),
+            ("--playlist-length 2", (333, 3, 20), 1),
+            ("--playlist-length 2 --max-files 2", (333, 3, 3), 1),
+        ] {
+            let words = std::iter::once("streamer").chain(line.split_whitespace());
+            let (switches, said) = Switches::try_parse_from(words).unwrap().made_fit();
+            let found = (
+                switches.part_duration.0,
+                switches.playlist_length,
+                switches.max_files,
+            );
+            assert_eq!((found, said.len()), (expected, notes), "{line}: {said:?}");
+        }
     }
 
     #[test]
@@ -390,11 +424,7 @@ mod tests {
             ("--segment-duration nan", "between 0.1 and 60 seconds"),
             ("--segment-duration 1,5", "takes seconds"),
             ("--part-duration 0", "between 0.01 and 10 seconds"),
-            (
-                "--segment-duration 1 --part-duration 1.5",
-                "--part-duration 1.5 is longer than --segment-duration 1",
-            ),
-            ("--playlist-length 2", "3..=10000"),
+            ("--playlist-length 0", "1..=10000"),
             ("--http-port 70000", "0..=65535"),
             ("--audio guitar", "possible values"),
             ("--tls-port 70000", "-1..=65535"),
