@@ -79,7 +79,7 @@ fn a_picture_that_stalls_does_not_stall_the_sound() {
 /// With the usual patience, which is longer than what may wait of sound.
 #[test]
 fn a_camera_that_stalls_costs_the_sound_nothing() {
-    let mut stream = Stream::of_branches(
+    let stream = Stream::of_branches(
         "videotestsrc is-live=true ! video/x-raw,width=160,height=120,framerate=30/1 \
          ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! h264parse ! valve name=camera ! sink.video \
          audiotestsrc is-live=true ! audio/x-raw,rate=48000 ! avenc_aac ! aacparse ! sink.audio",
