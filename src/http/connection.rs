@@ -113,7 +113,7 @@ async fn serve(live: Rc<Live>, stream: TcpStream, tls: Option<TlsAcceptor>, _con
 
 async fn serve_secured(live: &Rc<Live>, stream: TcpStream, tls: &TlsAcceptor) {
     let mut stopping = live.stopping();
-    let stream = tokio::select! {
+    let mut stream = tokio::select! {
         secured = timeout(limits::HANDSHAKE_TIMEOUT, shake_hands(stream, tls)) => match secured {
             Ok(Ok(Secured::Yes(stream))) => stream,
             Ok(Ok(Secured::No(stream))) => {
@@ -127,7 +127,7 @@ async fn serve_secured(live: &Rc<Live>, stream: TcpStream, tls: &TlsAcceptor) {
         },
         _ = stopping.wait_for(|is_stopping| *is_stopping) => return,
     };
-    if speaks_http2(&stream) {
+    if speaks_http2(&mut stream) {
         let waiting = Rc::new(Waiting::default());
         http2::serve(live, stream, |request| {
             let (live, waiting) = (Rc::clone(live), Rc::clone(&waiting));
@@ -192,11 +192,11 @@ async fn shake_hands(stream: TcpStream, tls: &TlsAcceptor) -> io::Result<Secured
 }
 
 /// Whether HTTP/2 was chosen in the handshake (RFC 9113 3.2); a socket that carries it is tuned for that.
-fn speaks_http2(stream: &TlsStream<SteadyStream>) -> bool {
-    let (socket, session) = stream.get_ref();
+fn speaks_http2(stream: &mut TlsStream<SteadyStream>) -> bool {
+    let (socket, session) = stream.get_mut();
     let speaks_http2 = session.alpn_protocol() == Some(tls::HTTP2);
     if speaks_http2 {
-        limits::tune_for_streams(socket);
+        socket.carry_streams();
     }
     speaks_http2
 }
@@ -237,10 +237,10 @@ async fn turn_away(
         let Some(tls) = tls else {
             return say(&stream, &wire::unasked(&respond::no_room(&live, limit))).await;
         };
-        let Secured::Yes(stream) = shake_hands(stream, &tls).await? else {
+        let Secured::Yes(mut stream) = shake_hands(stream, &tls).await? else {
             return Ok(());
         };
-        if speaks_http2(&stream) {
+        if speaks_http2(&mut stream) {
             http2::serve(&live, stream, |request| ready(full(&live, limit, &request))).await;
         } else {
             let answer = |request| ready(full(&live, limit, &request));

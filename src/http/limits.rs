@@ -17,7 +17,7 @@ use hyper::{Request, Version};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::delivery::Refusal;
 use crate::delivery::stats::Limit;
@@ -91,6 +91,11 @@ pub(super) const IDLE_PERIODS: u32 = 3;
 
 /// How long a client may take to go after GOAWAY.
 pub(super) const GOAWAY_GRACE: Duration = Duration::from_secs(30);
+
+/// Bytes a client may send in [`PROGRESS_PERIOD`] on an HTTP/2 connection, besides a hundredth of what it gets (window updates
+/// of small windows are a five-hundredth). A viewer sends a hundredth of it; h2 0.4 counts no SETTINGS, PING, PRIORITY or
+/// empty frames, and answers some.
+const MOST_STREAM_BYTES_READ: usize = 1 << 20;
 
 /// Bytes the kernel may hold unsent for an HTTP/2 connection. With more, a playlist would queue behind the segment that
 /// another stream downloads.
@@ -245,15 +250,11 @@ pub(super) fn limit_of_end(error: &hyper::Error) -> Option<Limit> {
     let cause = http2
         .and_then(h2::Error::get_io)
         .or_else(|| cause.downcast_ref::<io::Error>())?;
-    (cause.kind() == io::ErrorKind::TimedOut).then_some(Limit::Progress)
-}
-
-/// Sets what a socket needs on which several streams share the way out.
-pub(super) fn tune_for_streams(stream: &SteadyStream) {
-    #[cfg(target_os = "linux")]
-    let _ = SockRef::from(&stream.stream).set_tcp_notsent_lowat(MAX_UNSENT_BYTES);
-    #[cfg(not(target_os = "linux"))]
-    let _ = stream;
+    match cause.kind() {
+        io::ErrorKind::TimedOut => Some(Limit::Progress),
+        io::ErrorKind::QuotaExceeded => Some(Limit::Http2),
+        _ => None,
+    }
 }
 
 /// What hyper lets through and this server does not: too large a head, no Host (RFC 9112 3.2), or a body.
@@ -296,6 +297,25 @@ pub(super) struct SteadyStream {
     period: Duration,
     /// Set from the first write the kernel had no room for until everything is written.
     backlog: Option<Backlog>,
+    /// What was read in the current period, where that is limited.
+    intake: Option<Intake>,
+}
+
+struct Intake {
+    since: Instant,
+    bytes: usize,
+    /// Bytes that went the other way.
+    written: usize,
+}
+
+impl Intake {
+    fn begin() -> Self {
+        Self {
+            since: Instant::now(),
+            bytes: 0,
+            written: 0,
+        }
+    }
 }
 
 struct Backlog {
@@ -312,7 +332,33 @@ impl SteadyStream {
             stream: Rc::new(stream),
             period,
             backlog: None,
+            intake: None,
         }
+    }
+
+    /// Sets what a socket needs that carries several streams: they share the way out, and a client has more ways to keep the
+    /// server busy.
+    pub(super) fn carry_streams(&mut self) {
+        #[cfg(target_os = "linux")]
+        let _ = SockRef::from(&*self.stream).set_tcp_notsent_lowat(MAX_UNSENT_BYTES);
+        self.intake = Some(Intake::begin());
+    }
+
+    fn note_read(&mut self, count: usize) -> io::Result<()> {
+        let Some(intake) = &mut self.intake else {
+            return Ok(());
+        };
+        intake.bytes += count;
+        if intake.bytes > MOST_STREAM_BYTES_READ + intake.written / 100 {
+            if intake.since.elapsed() < self.period {
+                return Err(io::Error::new(
+                    io::ErrorKind::QuotaExceeded,
+                    "the client sends too much",
+                ));
+            }
+            *intake = Intake::begin();
+        }
+        Ok(())
     }
 
     /// Looks after the client while nothing is read from it.
@@ -325,10 +371,13 @@ impl SteadyStream {
         cx: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(count)) = written
-            && let Some(backlog) = &mut self.backlog
-        {
-            backlog.taken += count;
+        if let Poll::Ready(Ok(count)) = written {
+            if let Some(backlog) = &mut self.backlog {
+                backlog.taken += count;
+            }
+            if let Some(intake) = &mut self.intake {
+                intake.written += count;
+            }
         }
         if written.is_ready() {
             return written;
@@ -357,7 +406,7 @@ impl SteadyStream {
 
 impl AsyncRead for SteadyStream {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
@@ -365,7 +414,7 @@ impl AsyncRead for SteadyStream {
             ready!(self.stream.poll_read_ready(cx))?;
             match self.stream.try_read_buf(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return Poll::Ready(read.map(drop)),
+                read => return Poll::Ready(read.and_then(|count| self.note_read(count))),
             }
         }
     }
