@@ -41,14 +41,24 @@ fn check(command: &mut Command) {
     assert!(figures.starts_with("1 clients, "), "{figures}");
     assert!(!figures.contains(" 0 "), "{figures}");
 
-    let playlist = tracks::playlist(&mut client, "live_video.m3u8");
-    let next = playlist.next_part().0 + 1;
-    let waiting = Pending::get(port, &format!("/live_video.m3u8?_HLS_msn={next}"));
+    let mut next = tracks::playlist(&mut client, "live_video.m3u8")
+        .next_part()
+        .0
+        + 1;
+    let park = |next: u64| Pending::get(port, &format!("/live_video.m3u8?_HLS_msn={next}"));
+    let mut waiting = park(next);
     support::wait_until("a parked request", || {
         client.get("/stats.json").json()["clients"]["parked"] == 1
     });
     program.send(Signal::INT);
-    assert!(waiting.wait().text().contains("#EXT-X-ENDLIST"));
+    // On a crowded machine the segment that is waited for may come before the end does.
+    while let answer = waiting.wait()
+        && !answer.text().contains("#EXT-X-ENDLIST")
+    {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        next += 1;
+        waiting = park(next);
+    }
     let (status, complaints) = program.wait();
     assert_eq!(status.code(), Some(0), "{complaints}");
     assert_eq!(complaints, "");
