@@ -15,6 +15,9 @@ const LOOP_SECONDS: u64 = 10;
 /// How often they are repeated in the file.
 const LOOPS: u64 = 60;
 const FRAMES_PER_SECOND: u64 = 30;
+/// Samples a second, and a frame of AAC.
+const SOUND_RATE: u64 = 44_100;
+const SOUND_FRAME: u64 = 1024;
 const COUNT: u64 = LOOP_SECONDS * FRAMES_PER_SECOND;
 
 /// A long 720p30 file of about 2.5 Mbit/s with a key frame a second, in a folder that goes away with this.
@@ -50,6 +53,28 @@ impl Footage {
             "filesrc location={} ! qtdemux ! h264parse",
             self.file.display()
         )
+    }
+
+    /// The front of a pipeline that reads sound of the same length, which is encoded when it is first asked for.
+    pub(crate) fn sound_source(&self) -> Outcome<String> {
+        let file = self.folder.join("sound.mp4");
+        if !file.exists() {
+            let frames = Self::SECONDS * SOUND_RATE / SOUND_FRAME;
+            let pipeline = gst::parse::launch(&format!(
+                "audiotestsrc num-buffers={frames} samplesperbuffer={SOUND_FRAME} \
+                 ! audio/x-raw,rate={SOUND_RATE},channels=2 ! avenc_aac ! aacparse ! mp4mux ! filesink location={}",
+                file.display()
+            ))?
+            .downcast::<gst::Pipeline>()
+            .map_err(|_| "the description is no pipeline")?;
+            let running = Running(pipeline);
+            running.0.set_state(gst::State::Playing)?;
+            running.wait()?;
+        }
+        Ok(format!(
+            "filesrc location={} ! qtdemux ! aacparse",
+            file.display()
+        ))
     }
 
     /// The same at the speed of a camera.

@@ -24,6 +24,8 @@ const P50_BAR: f64 = 3.0;
 const P99_BAR: f64 = 15.0;
 const CPU_BAR: f64 = 2.0;
 
+const LADDER_RUNS: usize = 3;
+
 /// One track of a presentation under measurement.
 struct Track {
     pad: &'static str,
@@ -83,31 +85,51 @@ pub(crate) fn measure(footage: &Footage, table: &mut Table) -> Outcome<()> {
     )
 }
 
-/// Processor time of three videos in one element, against three bare muxers.
+/// Processor time of several tracks in one element, against as many bare muxers.
 pub(crate) fn compare_ladder(footage: &Footage, table: &mut Table) -> Outcome<()> {
-    let source = footage.source();
-    let bare = format!("{source} ! mp4mux fragment-duration=200 ! fakesink");
-    let three = format!("{source} ! sink. {source} ! sink. {source} ! sink. {SINK}");
-    let mut figures = Vec::new();
-    for _ in 0..3 {
-        figures.push((cpu::spent_to_end(&bare)? * 3.0, cpu::spent_to_end(&three)?));
+    let (video, audio) = (footage.source(), footage.sound_source()?);
+    let bare = |source: &str| {
+        cpu::spent_to_end(&format!(
+            "{source} ! mp4mux fragment-duration=200 ! fakesink"
+        ))
+    };
+    for (what, videos, audios) in [
+        ("audio and video", 1, 1),
+        ("three videos", 3, 0),
+        ("three videos and audio", 3, 1),
+    ] {
+        let tracks = [video.as_str()]
+            .repeat(videos)
+            .into_iter()
+            .chain([audio.as_str()].repeat(audios));
+        let linked: Vec<String> = tracks.map(|source| format!("{source} ! sink.")).collect();
+        let together = format!("{} {SINK}", linked.join(" "));
+        let mut figures = Vec::new();
+        for _ in 0..LADDER_RUNS {
+            let mut apart = bare(&video)? * videos as f64;
+            if audios > 0 {
+                apart += bare(&audio)? * audios as f64;
+            }
+            figures.push((apart, cpu::spent_to_end(&together)?));
+        }
+        let apart = cpu::median(figures.iter().map(|&(apart, _)| apart));
+        let sink = cpu::median(figures.iter().map(|&(_, sink)| sink));
+        table.bar(
+            format!("CPU, {what} remuxed unthrottled, to as many bare mp4mux"),
+            sink / apart,
+            CPU_BAR,
+            "x",
+        );
+        table.note("the same: medians", format!("{sink:.3} s to {apart:.3} s"));
     }
-    let bare = cpu::median(figures.iter().map(|&(bare, _)| bare));
-    let sink = cpu::median(figures.iter().map(|&(_, sink)| sink));
-    table.bar(
-        "CPU, three videos remuxed unthrottled, to three bare mp4mux",
-        sink / bare,
-        CPU_BAR,
-        "x",
-    );
     Ok(())
 }
 
 /// What the application and the pads saw of one rendition.
 #[derive(Default)]
 struct Seen {
-    /// When each frame entered, monotonic and Unix.
-    entries: Vec<(i64, i64)>,
+    /// When each frame entered.
+    entries: Vec<Entry>,
     /// Last frame of each part.
     last_frames: Vec<usize>,
     /// Number, date and first frame of each segment.
@@ -145,6 +167,8 @@ fn measure_delays(
     let messages = messages(&running)?;
 
     let mut starts: HashMap<u64, Vec<i64>> = HashMap::new();
+    // By how much the dates of each rendition are off: what they have in common is no skew.
+    let mut shifts: HashMap<u64, Vec<i64>> = HashMap::new();
     for ((track, entries), answers) in tracks.iter().zip(entries).zip(answers) {
         let mut seen = Seen::default();
         seen.read(track, &messages, left_out(&sink, track.pad)?)?;
@@ -157,10 +181,10 @@ fn measure_delays(
             };
             let last = seen.last_frames.get(usize::try_from(part)?);
             let complete = last.and_then(|&frame| seen.entries.get(frame));
-            if let Some(&(complete, _)) = complete
-                && asked < complete
+            if let Some(complete) = complete
+                && asked < complete.monotonic
             {
-                delays.push(answered - complete);
+                delays.push(answered - complete.monotonic);
             }
         }
         let delays = Sorted::new(delays);
@@ -194,31 +218,30 @@ fn measure_delays(
         for &(number, date, _) in &seen.segments {
             starts.entry(number).or_default().push(date);
         }
-        let errors = seen
-            .segments
-            .iter()
-            .filter_map(|&(_, date, first)| Some(seen.entries.get(first)?.1 - date));
-        let errors = Sorted::new(errors.collect());
-        table.note(
-            format!("{what}: first frame in less PROGRAM-DATE-TIME of {pad}, p50 and max"),
-            format!(
-                "{:.2} and {:.2} ms",
-                errors.percentile_ms(50),
-                errors.max_ms()
-            ),
-        );
+        for (number, shift) in report_dates(what, pad, &seen, table) {
+            shifts.entry(number).or_default().push(shift);
+        }
     }
-    let skews = starts
-        .values()
-        .filter_map(|dates| Some(dates.iter().max()? - dates.iter().min()?));
-    let skews = Sorted::new(skews.collect());
-    table.note(
-        format!("{what}: starts of segments of one number apart, p50 and max"),
+    let spread = |of: &HashMap<u64, Vec<i64>>| {
+        let spreads = of
+            .values()
+            .filter_map(|all| Some(all.iter().max()? - all.iter().min()?));
+        let spreads = Sorted::new(spreads.collect());
         format!(
             "{:.2} and {:.2} ms",
-            skews.percentile_ms(50),
-            skews.max_ms()
+            spreads.percentile_ms(50),
+            spreads.max_ms()
+        )
+    };
+    table.note(
+        format!(
+            "{what}: tracks shifted against each other (A/V skew), p50 and max of the segments"
         ),
+        spread(&shifts),
+    );
+    table.note(
+        format!("{what}: starts of segments of one number apart, p50 and max"),
+        spread(&starts),
     );
     table.note(
         format!("{what}: memory of the process, with sources, a rendition"),
@@ -230,20 +253,79 @@ fn measure_delays(
     Ok(())
 }
 
-type Entries = Arc<Mutex<Vec<(i64, i64)>>>;
+/// How far the dates of a rendition are off, by number of the segment.
+fn report_dates(what: &str, pad: &str, seen: &Seen, table: &mut Table) -> Vec<(u64, i64)> {
+    let first_frames = || {
+        let segments = seen.segments.iter();
+        segments
+            .filter_map(|&(number, date, first)| Some((number, date, *seen.entries.get(first)?)))
+    };
+    let shifts: Vec<(u64, i64)> = first_frames()
+        .map(|(number, date, first)| (number, date - first.captured))
+        .collect();
+    let errors = Sorted::new(shifts.iter().map(|(_, shift)| shift.abs()).collect());
+    table.note(
+        format!("{what}: PROGRAM-DATE-TIME off the capture time of {pad}, p50 and max"),
+        format!(
+            "{:.2} and {:.2} ms",
+            errors.percentile_ms(50),
+            errors.max_ms()
+        ),
+    );
+    let ages = first_frames().map(|(_, date, first)| first.unix - date);
+    let ages = Sorted::new(ages.collect());
+    table.note(
+        format!(
+            "{what}: age of the first frame of a segment of {pad} when it comes in, p50 and max"
+        ),
+        format!("{:.2} and {:.2} ms", ages.percentile_ms(50), ages.max_ms()),
+    );
+    shifts
+}
+
+/// A frame that came in at a pad, in nanoseconds.
+#[derive(Clone, Copy)]
+struct Entry {
+    monotonic: i64,
+    unix: i64,
+    /// What its timestamp is in Unix time by the pipeline's clock.
+    captured: i64,
+}
+
+type Entries = Arc<Mutex<Vec<Entry>>>;
 
 fn record_entries(sink: &gst::Element, pad: &str) -> Outcome<Entries> {
     let entries = Entries::default();
     let pad = sink.static_pad(pad).ok_or("the pad is linked")?;
+    let sink = sink.downgrade();
     pad.add_probe(gst::PadProbeType::BUFFER, {
         let entries = Arc::clone(&entries);
-        move |_pad, _info| {
+        move |pad, info| {
+            let (monotonic, unix) = (now(), process::unix_now());
+            let age = info
+                .buffer()
+                .and_then(|buffer| age(&sink.upgrade()?, pad, buffer));
             let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
-            entries.push((now(), process::unix_now()));
+            entries.push(Entry {
+                monotonic,
+                unix,
+                captured: unix - age.unwrap_or(0),
+            });
             gst::PadProbeReturn::Ok
         }
     });
     Ok(entries)
+}
+
+/// How long ago a buffer was captured, in nanoseconds.
+fn age(sink: &gst::Element, pad: &gst::Pad, buffer: &gst::BufferRef) -> Option<i64> {
+    let segment = pad.sticky_event::<gst::event::Segment>(0)?;
+    let segment = segment.segment().downcast_ref::<gst::ClockTime>()?;
+    let captured = segment.to_running_time(buffer.pts()?)?;
+    let running = sink.current_running_time()?;
+    i64::try_from(running.nseconds())
+        .ok()?
+        .checked_sub(i64::try_from(captured.nseconds()).ok()?)
 }
 
 fn messages(running: &Running) -> Outcome<Vec<gst::Structure>> {
