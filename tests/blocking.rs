@@ -278,6 +278,10 @@ fn a_client_that_goes_away_is_forgotten() {
 #[test]
 fn a_client_that_leaves_with_half_of_the_next_request_waits_no_more() {
     let live = Live::at(5);
+    if live.fed.stream.is_over_tiny_http() {
+        // It does not tell.
+        return;
+    }
     let mut socket = TcpStream::connect(("127.0.0.1", live.fed.stream.port())).unwrap();
     let request =
         "GET /live.m3u8?wait=60000&version=18446744073709551615 HTTP/1.1\r\nHost: a\r\n\r\nG";

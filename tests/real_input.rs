@@ -284,12 +284,14 @@ fn clips_beside_a_tone() {
     }
 }
 
-/// Packets that come late, by up to 60 ms and not in order, through the jitter buffer rtspsrc has as well.
+/// Half of the packets are late, by up to 60 ms and so not in order; the buffer for it is the one rtspsrc has.
+const JITTER: &str = "! netsim min-delay=0 max-delay=60 delay-probability=0.5 allow-reordering=true \
+    ! rtpjitterbuffer latency=200";
+
 #[test]
 fn a_network_with_jitter() {
     let line = format!(
-        "{} ! {X264} ! rtph264pay ! netsim min-delay=0 max-delay=60 delay-probability=0.5 allow-reordering=true \
-         ! rtpjitterbuffer latency=200 ! rtph264depay ! h264parse ! sink.",
+        "{} ! {X264} ! rtph264pay {JITTER} ! rtph264depay ! h264parse ! sink.",
         picture(120).replace("videotestsrc", "videotestsrc is-live=true")
     );
     let stream = play_to_end(&line);
@@ -301,6 +303,17 @@ fn an_rtsp_camera_with_aac() {
     rtsp(
         "avenc_aac ! aacparse ! rtpmp4gpay name=pay1 pt=97",
         "rtpmp4gdepay ! aacparse",
+        "",
+    );
+}
+
+/// The same packets, late by up to 60 ms and not in order.
+#[test]
+fn an_rtsp_camera_behind_a_network_with_jitter() {
+    rtsp(
+        "avenc_aac ! aacparse ! rtpmp4gpay name=pay1 pt=97",
+        "rtpmp4gdepay ! aacparse",
+        JITTER,
     );
 }
 
@@ -309,10 +322,12 @@ fn an_rtsp_camera_with_opus() {
     rtsp(
         "opusenc ! rtpopuspay name=pay1 pt=97",
         "rtpopusdepay ! opusparse",
+        "",
     );
 }
 
-fn rtsp(sound: &str, depayload: &str) {
+/// `network` is between the camera and the depayloaders.
+fn rtsp(sound: &str, depayload: &str, network: &str) {
     support::init();
     let server = RtspServer::start(&format!(
         "( videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=30/1 \
@@ -321,8 +336,8 @@ fn rtsp(sound: &str, depayload: &str) {
     ));
     let mut stream = launch(&format!(
         "rtspsrc name=camera location=rtsp://127.0.0.1:{}/live latency=200 \
-         camera. ! application/x-rtp,media=video ! rtph264depay ! h264parse ! sink.video \
-         camera. ! application/x-rtp,media=audio ! {depayload} ! sink.audio",
+         camera. ! application/x-rtp,media=video {network} ! rtph264depay ! h264parse ! sink.video \
+         camera. ! application/x-rtp,media=audio {network} ! {depayload} ! sink.audio",
         server.port
     ));
     stream.play();

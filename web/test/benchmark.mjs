@@ -62,12 +62,19 @@ function follow(playlist) {
 
   const hls = new Hls({ xhrSetup: (xhr, address) => xhr.open('GET', marked(address), true) });
   hls.on(Hls.Events.ERROR, (_, error) => { if (error.fatal) benchmark.fatal ??= error.details; });
-  hls.on(Hls.Events.FRAG_CHANGED, (_, { frag }) => {
-    const name = /([A-Za-z_]+\d{5}\.m4s)/.exec(frag.url)?.[1];
-    if (!name) return;
-    benchmark.looked += 1;
-    waiting.set(name, Date.now());
-  });
+  // So close to the live edge a segment is on screen before it is whole, and its file has no name for players until then.
+  let unnamed = [];
+  hls.on(Hls.Events.FRAG_CHANGED, (_, { frag }) => unnamed.push({ sn: frag.sn, shown: Date.now() }));
+  const findNames = () => {
+    const fragments = hls.levels[hls.currentLevel]?.details?.fragments ?? [];
+    unnamed = unnamed.filter(({ sn, shown }) => {
+      const name = /([A-Za-z_]+\d{5}\.m4s)/.exec(fragments.find((frag) => frag.sn === sn)?.url)?.[1];
+      if (!name) return true;
+      benchmark.looked += 1;
+      waiting.set(name, shown);
+      return false;
+    });
+  };
   hls.loadSource(playlist);
   hls.attachMedia(video);
 
@@ -75,6 +82,7 @@ function follow(playlist) {
     const answer = await fetch(marked(new URL('/timestamps.json', playlist).href), { cache: 'no-store' });
     ({ segments: stamps } = await answer.json());
     benchmark.polls += 1;
+    findNames();
     for (const [name, shown] of waiting) {
       if (stamps[name]) {
         // A segment played by parts comes on screen before it is complete.
