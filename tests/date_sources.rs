@@ -125,3 +125,38 @@ fn a_pause_is_a_discontinuity_and_dates_are_right_after_it() {
     // Not behind by the length of the pause: the last segment began less than two seconds before its end, which is now.
     assert!(support::unix_now() - last < 3_000_000_000, "{dates:?}");
 }
+
+/// The pipeline's clock is a hundredth faster than the host's: ten milliseconds a second, of which one a segment is followed.
+#[test]
+fn dates_follow_a_drifting_clock_by_a_millisecond_a_segment() {
+    let mut stream = Stream::new(
+        "videotestsrc is-live=true num-buffers=240 ! video/x-raw,width=160,height=120,framerate=30/1 \
+         ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! h264parse",
+        "playlist-length=12 max-files=20",
+    );
+    let clock = gst::glib::Object::new::<gst::SystemClock>();
+    let now = clock.internal_time();
+    clock.set_calibration(now, now, 101, 100);
+    stream.pipeline.use_clock(Some(&clock));
+    stream.play();
+    let playlist = stream.wait_for_playlist_end();
+    let segments = &playlist.segments;
+    // The first is what the clock is followed from, the last is cut short.
+    let steps: Vec<i64> = segments
+        .windows(2)
+        .map(|pair| pair[1].date - pair[0].date - pair[0].duration)
+        .collect();
+    // Playlists have milliseconds.
+    assert!(
+        steps
+            .iter()
+            .all(|step| (-2_000_000..=1_000_000).contains(step)),
+        "{steps:?}"
+    );
+    let all: i64 = steps.iter().sum();
+    let count = steps.len() as i64;
+    assert!(
+        (-count - 1..=-count + 2).contains(&(all / 1_000_000)),
+        "{all} ns in {count} segments: {steps:?}"
+    );
+}

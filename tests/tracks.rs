@@ -251,9 +251,9 @@ fn a_picture_that_ends_early_leaves_the_sound_in_the_lead() {
 fn both_jump_forwards_and_back() {
     let mut fed = Pair::new(6, "");
     fed.stream.play();
-    fed.push(0..3000, 10_000, "va");
-    fed.push(0..3000, 60_000, "va");
-    fed.push(0..6000, 1_000, "va");
+    fed.push_in_step(0..3000, 10_000);
+    fed.push_in_step(0..3000, 60_000);
+    fed.push_in_step(0..6000, 1_000);
     let renditions = fed.end();
     assert_eq!(breaks(&renditions["video"]), [4, 7]);
     assert_eq!(breaks(&renditions["audio"]), [4, 7]);

@@ -13,6 +13,9 @@ use super::{
 pub const PICTURE: &str = "video/x-raw,format=I420,width=160,height=120,framerate=30/1 \
     ! x264enc tune=zerolatency speed-preset=ultrafast threads=1 key-int-max=30 ! h264parse";
 
+/// Of the 128 frames that may wait on a track, so many when more is pushed.
+const MOST_WAITING: u64 = 64;
+
 pub fn video(seconds: u32) -> String {
     format!("videotestsrc num-buffers={} ! {PICTURE}", seconds * 30)
 }
@@ -90,6 +93,35 @@ impl Pair {
             let source = if is_video { &self.video } else { &self.audio };
             source.push_buffer(buffer).unwrap();
         }
+    }
+
+    /// Both, half a second at a time: on a crowded machine more would find no room, a second long, and be left out.
+    pub fn push_in_step(&self, range: Range<u64>, by: i64) {
+        for from in range.clone().step_by(500) {
+            self.push(from..range.end.min(from + 500), by, "va");
+            super::wait_until("what was pushed", || {
+                let sources = [("video", &self.video), ("audio", &self.audio)];
+                sources.iter().all(|(pad, source)| {
+                    source.current_level_buffers() == 0 && self.waiting(pad) <= MOST_WAITING
+                })
+            });
+        }
+    }
+
+    /// Frames that came in at a pad and are neither taken nor left out yet.
+    fn waiting(&self, pad: &str) -> u64 {
+        let came = self.stream.fed_to(pad).len() as u64;
+        let dealt_with: u64 = [
+            "taken",
+            "dropped-before-key-frame",
+            "dropped-before-joining",
+            "dropped-ahead",
+            "dropped-backwards",
+        ]
+        .iter()
+        .map(|figure| self.figure(pad, figure))
+        .sum();
+        came.saturating_sub(dealt_with)
     }
 
     pub fn end(&mut self) -> BTreeMap<String, Rendition> {
