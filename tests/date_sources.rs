@@ -129,7 +129,7 @@ fn a_pause_is_a_discontinuity_and_dates_are_right_after_it() {
 /// The pipeline's clock is a hundredth faster than the host's: ten milliseconds a second, of which one a segment is followed.
 #[test]
 fn dates_follow_a_drifting_clock_by_a_millisecond_a_segment() {
-    let mut stream = Stream::new(
+    let stream = Stream::new(
         "videotestsrc is-live=true num-buffers=240 ! video/x-raw,width=160,height=120,framerate=30/1 \
          ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! h264parse",
         "playlist-length=12 max-files=20",
