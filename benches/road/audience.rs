@@ -13,7 +13,7 @@ use crate::{
 };
 
 use crowd::{Crowd, Place};
-pub(crate) use crowd::{Report, Takes, server_cpu};
+pub(crate) use crowd::{Report, Takes, raise_descriptor_limit, server_cpu};
 
 /// An audience to be.
 #[derive(Clone, Copy)]

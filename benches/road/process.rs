@@ -3,22 +3,14 @@
 use std::process::{Child, Command, Stdio};
 
 use gst::prelude::*;
-use rustix::{
-    process::{Resource, Rlimit, getrlimit, setrlimit},
-    time::{ClockId, clock_gettime},
-};
+use rustix::time::{ClockId, clock_gettime};
 
-use crate::Outcome;
+use crate::{Outcome, audience::raise_descriptor_limit};
 
 /// Initialises GStreamer and registers the element of this build.
 pub(crate) fn init() -> Outcome<()> {
-    // Crowds need more descriptors than soft limits allow.
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    setrlimit(Resource::Nofile, raised)?;
+    // Crowds need more descriptors than soft limits allow, where they are served as well.
+    raise_descriptor_limit();
     gst::init()?;
     gstllhlssink::plugin_register_static()?;
     Ok(())

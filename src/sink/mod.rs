@@ -9,6 +9,7 @@ use gst::{glib, prelude::*};
 
 mod clock;
 mod collector;
+mod dates;
 mod ensemble;
 mod feeder;
 mod files;
@@ -22,6 +23,7 @@ mod presentation;
 mod road;
 mod settings;
 mod silence;
+mod steps;
 mod telling;
 mod track;
 

@@ -1,8 +1,8 @@
 //! What becomes of a track's frames between READY and READY.
 //!
-//! Belongs here: the work on one track. It keeps to the other tracks, asks the segmenter, carries out its steps, and hands
-//! finished parts over. Does not: where borders are (`cmaf/`), who waits for whom (`ensemble`), which thread this runs in
-//! (`feeder`), driving the muxer (`muxing`).
+//! Belongs here: the work on one track. It keeps to the other tracks, and asks the segmenter. Does not:
+//! where borders are (`cmaf/`), who waits for whom (`ensemble`), which thread this runs in (`feeder`), what follows from what
+//! the segmenter says (`steps`).
 
 use std::{
     sync::{
@@ -12,38 +12,23 @@ use std::{
     time::Duration,
 };
 
-use gst::{prelude::*, subclass::prelude::*};
+use gst::subclass::prelude::*;
 
 use super::{
-    CAT,
-    clock::{self, DateSource},
+    CAT, clock,
     ensemble::{Ensemble, Told},
     feeder::imp::Feeder,
     format::Format,
-    muxing::RUN_START,
 };
 use crate::{
     cmaf::{
         conductor::{Conductor, TrackIndex},
-        init, moof,
-        segmenter::{
-            Constants, Cut, DropReason, Frame, Gap, NewBorder, Placement, Plan, SegmentEnd,
-            SegmentEndCause, Segmenter, Step,
-        },
+        segmenter::{Constants, Frame, Plan, Segmenter, Step},
         turn,
     },
-    origin::media::{Description, InitSection, Msn, NewGap, NewPart, Publication, RenditionId},
+    origin::media::{Description, Publication, RenditionId},
     time::{ClockMapping, Nanos, RunningTime, Timescale, UnixTime},
 };
-
-/// How far dates may step back over a discontinuity: the draft tolerates less than a second (6.2.1).
-const LONGEST_DATE_OVERLAP: Nanos = Nanos::from_millis(900);
-
-/// How much dates may move from segment to segment: what players do not notice, and a clock 1000 ppm off needs.
-const MOST_DRIFT_A_SEGMENT: Nanos = Nanos::from_millis(1);
-
-/// How many key frames are asked for in vain, a second apart, before the user is told.
-const PLEAS_BEFORE_WARNING: u32 = 5;
 
 /// What a track needs to know for one life of the pipeline.
 pub(super) struct Orders {
@@ -120,23 +105,23 @@ pub(super) struct Road {
     pub(super) segmenter: Option<Segmenter>,
     pub(super) timescale: Option<Timescale>,
     /// What the newest frame that says when it was captured makes of running time.
-    reference: Option<ClockMapping>,
+    pub(super) reference: Option<ClockMapping>,
     /// Where the dates of the parts so far end.
-    dated_until: Option<UnixTime>,
+    pub(super) dated_until: Option<UnixTime>,
     /// Where the clock that dates are taken from was when they last followed it.
     pub(super) followed: Option<ClockMapping>,
     /// The host's clock, or the pipeline's base time, jumped: the next key frame begins another line.
-    has_wrong_dates: bool,
+    pub(super) has_wrong_dates: bool,
     /// The next part needs an init section before it.
-    needs_init: bool,
-    parts: u64,
+    pub(super) needs_init: bool,
+    pub(super) parts: u64,
     /// The frames of the open part, ready for the muxer.
     pub(super) frames: Vec<gst::Buffer>,
     has_arrived: bool,
     /// Somebody upstream takes key-frame requests.
-    is_heard: bool,
+    pub(super) is_heard: bool,
     /// Key frames asked for at once, one a second.
-    pleas: u32,
+    pub(super) pleas: u32,
     /// Presentation time of the newest frame of sound.
     pub(super) newest_sound: Option<RunningTime>,
     /// Others go on without it, until the next frame.
@@ -149,7 +134,7 @@ pub(super) struct Road {
     is_left_out: bool,
     /// The end of the stream, or of the pad.
     has_ended: bool,
-    has_warned_of_key_frames: bool,
+    pub(super) has_warned_of_key_frames: bool,
 }
 
 impl Road {
@@ -224,7 +209,7 @@ impl Road {
     }
 
     /// What became of the requests for key frames, for warnings.
-    fn request_fate(&self) -> &'static str {
+    pub(super) fn request_fate(&self) -> &'static str {
         match (self.orders.send_keyframe_requests, self.is_heard) {
             (false, _) => "send-keyframe-requests is off and the encoder makes them further apart",
             (true, true) => "the encoder does not follow the requests for one",
@@ -232,11 +217,11 @@ impl Road {
         }
     }
 
-    fn rendition(&self) -> RenditionId {
+    pub(super) fn rendition(&self) -> RenditionId {
         RenditionId(self.orders.track.0)
     }
 
-    fn publish(&self, publication: Publication) {
+    pub(super) fn publish(&self, publication: Publication) {
         (self.orders.publish)(publication);
     }
 }
@@ -454,285 +439,6 @@ impl Feeder {
         Ok(ensemble.change(|conductor| turn::push(conductor, track, segmenter, frame)))
     }
 
-    pub(super) fn carry_out(
-        &self,
-        road: &mut Road,
-        steps: Vec<Step>,
-        mut frame: Option<(&Frame, Vec<u8>)>,
-    ) -> Result<(), gst::FlowError> {
-        for step in steps {
-            match step {
-                Step::Feed(placement) => {
-                    if let Some((frame, bytes)) = frame.take() {
-                        count(&self.counts.taken);
-                        Self::feed(road, frame, placement, bytes);
-                    }
-                }
-                Step::Drop(reason) => self.note_drop(reason),
-                Step::CutPart(cut) => self.cut_part(road, &cut)?,
-                Step::Gap(gap) => self.publish_gap(road, &gap),
-                Step::EndSegment(end) => self.end_segment(road, end),
-                Step::RequestKeyFrame(at) => self.request_key_frame(road, at),
-                Step::BeginSegment(border) => Self::begin_segment(road, border),
-                Step::Join(number) => {
-                    gst::info!(CAT, imp = self, "Joins with segment {number}");
-                    road.publish(Publication::Start(road.rendition(), Msn(number)));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The leader says where the others' segments begin.
-    fn begin_segment(road: &mut Road, border: NewBorder) {
-        let number = road.orders.ensemble.change(|conductor| {
-            conductor.begin_segment(border.presentation, border.zero, border.is_discontinuity)
-        });
-        if let Some(segmenter) = &mut road.segmenter {
-            segmenter.begin(number);
-        }
-    }
-
-    fn note_drop(&self, reason: DropReason) {
-        let counter = match reason {
-            DropReason::NoKeyFrameYet => &self.counts.before_key_frame,
-            DropReason::BeforeJoining => &self.counts.before_joining,
-            DropReason::Backwards => &self.counts.backwards,
-        };
-        let times = count(counter);
-        gst::debug!(
-            CAT,
-            imp = self,
-            "Left out a frame: {reason:?}, {times} so far"
-        );
-    }
-
-    /// Adds the frame to the open part.
-    fn feed(road: &mut Road, frame: &Frame, placement: Placement, bytes: Vec<u8>) {
-        let Some(timescale) = road.timescale else {
-            return;
-        };
-        let decode = RUN_START + timescale.nanos(placement.decode_in_part);
-        let presentation = decode + timescale.nanos(placement.composition_offset);
-        let mut buffer = gst::Buffer::from_slice(bytes);
-        {
-            let buffer = buffer.get_mut().expect("nobody else has seen it");
-            buffer.set_dts(clock_time(decode));
-            buffer.set_pts(clock_time(presentation));
-            // No duration: the muxer queues by it, and upstream may say anything. The segmenter's durations count.
-            if !frame.is_sync {
-                buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
-            }
-        }
-        road.frames.push(buffer);
-    }
-
-    fn cut_part(&self, road: &mut Road, cut: &Cut) -> Result<(), gst::FlowError> {
-        let Some(line) = self.line().clone() else {
-            return Err(gst::FlowError::Flushing);
-        };
-        let muxed = self.mux(road, &line)?;
-        let in_error = |error: crate::cmaf::boxes::BoxError| {
-            gst::element_imp_error!(
-                self,
-                gst::StreamError::Mux,
-                (
-                    "Part {} of the {} pad is not what mp4mux should have written: {error}",
-                    road.parts,
-                    road.orders.pad
-                )
-            );
-            gst::FlowError::Error
-        };
-        let rendition = road.rendition();
-        if road.needs_init {
-            let init = init::init(&muxed).map_err(in_error)?;
-            gst::info!(CAT, imp = self, "Init section: {:?}", init.description);
-            road.publish(Publication::Init(
-                rendition,
-                InitSection {
-                    bytes: init.bytes,
-                    codec: init.description.codec,
-                    resolution: init.description.resolution,
-                    frame_rate: road.format.as_ref().and_then(Format::frame_rate),
-                    channels: init.description.channels,
-                },
-            ));
-            road.needs_init = false;
-        }
-        let bytes = moof::part(&muxed, cut, road.parts + 1).map_err(in_error)?;
-        road.parts += 1;
-        let mapping = self.mapping(road, cut.zero, cut.date, cut.captured);
-        let date = mapping.unix(cut.date);
-        road.dated_until = Some(date + cut.duration.nanos());
-        gst::log!(
-            CAT,
-            imp = self,
-            "Part {}: {} samples, {:?}, {} bytes",
-            road.parts,
-            cut.samples.len(),
-            cut.duration,
-            bytes.len()
-        );
-        road.publish(Publication::Part(
-            rendition,
-            NewPart {
-                bytes,
-                duration: cut.duration,
-                is_independent: cut.is_independent(),
-                captured: mapping.unix(cut.captured),
-                program_date_time: date,
-                is_discontinuity: cut.is_discontinuity,
-            },
-        ));
-        // After publishing: nobody waits for this.
-        self.reset(&line)
-    }
-
-    fn publish_gap(&self, road: &mut Road, gap: &Gap) {
-        let mapping = self.mapping(road, gap.zero, gap.date, gap.date);
-        let date = mapping.unix(gap.date);
-        road.dated_until = Some(date + gap.duration.nanos());
-        gst::debug!(CAT, imp = self, "Nothing for {:?}", gap.duration);
-        road.publish(Publication::Gap(
-            road.rendition(),
-            NewGap {
-                duration: gap.duration,
-                program_date_time: date,
-                is_discontinuity: gap.is_discontinuity,
-            },
-        ));
-    }
-
-    /// How running time becomes Unix time on the line with this zero: the same for all tracks. The clocks are read again on
-    /// each new line, whose base time may be another one (after a seek); dates do not go back over a jump (rule PL-33).
-    fn mapping(
-        &self,
-        road: &Road,
-        zero: RunningTime,
-        date: RunningTime,
-        captured: RunningTime,
-    ) -> ClockMapping {
-        let ensemble = &road.orders.ensemble;
-        if let Some(mapping) = ensemble.mapping(zero) {
-            return mapping;
-        }
-        let reference = road.reference.or_else(|| ensemble.reference());
-        let (sampled, from) = match (reference, clock::sample(self.obj().upcast_ref())) {
-            (Some(reference), _) => (reference, DateSource::ReferenceTimestamp),
-            (None, Some(sampled)) => (sampled, DateSource::PipelineClock),
-            (None, None) => (
-                ClockMapping::new(captured, clock::unix_now()),
-                DateSource::Arrival,
-            ),
-        };
-        let sampled = match road.dated_until {
-            Some(until) if until - sampled.unix(date) > LONGEST_DATE_OVERLAP => {
-                ClockMapping::new(date, until.max(clock::unix_now()))
-            }
-            _ => sampled,
-        };
-        ensemble.fix_mapping(zero, sampled, from)
-    }
-
-    /// Once a segment the dates follow the clock they are taken from, a millisecond at most. What is further off is no
-    /// drift: the pipeline was paused, or somebody set the clock.
-    fn follow_clock(&self, road: &mut Road) {
-        let target = road
-            .reference
-            .or_else(|| clock::sample(self.obj().upcast_ref()));
-        let Some(target) = target else { return };
-        // What counts is how the clock moved since, not where the dates are: after a jump they may be ahead on purpose.
-        let Some(followed) = road.followed else {
-            road.followed = Some(target);
-            return;
-        };
-        let off = target.ahead_of(followed);
-        if off.0.abs() > LONGEST_DATE_OVERLAP.0 {
-            gst::info!(CAT, imp = self, "Dates are off by {} s", off.as_seconds());
-            road.followed = None;
-            road.has_wrong_dates = true;
-            return;
-        }
-        let next = followed.aimed_at(target, MOST_DRIFT_A_SEGMENT);
-        road.followed = Some(next);
-        road.orders.ensemble.shift_dates(next.ahead_of(followed));
-    }
-
-    fn end_segment(&self, road: &mut Road, end: SegmentEnd) {
-        gst::debug!(CAT, imp = self, "Segment ends: {end:?}");
-        // The first request reaches an encoder with a look-ahead late: only a much longer first segment tells.
-        let tolerated_halves = if end.constants.is_some() { 6 } else { 3 };
-        let is_late = end.cause == SegmentEndCause::KeyFrame
-            && end.duration.nanos().0 * 2 > road.orders.segment_duration.0 * tolerated_halves;
-        let is_video = road
-            .format
-            .as_ref()
-            .is_some_and(|format| !format.is_audio());
-        if is_video
-            && (is_late || end.cause == SegmentEndCause::NoKeyFrame)
-            && !road.has_warned_of_key_frames
-        {
-            road.has_warned_of_key_frames = true;
-            let reason = road.request_fate();
-            gst::element_imp_warning!(
-                self,
-                gst::StreamError::Format,
-                (
-                    "A segment of {:.3} s where {:.3} s are wanted: no key frame came in time on the {} pad; {reason}",
-                    end.duration.as_seconds(),
-                    road.orders.segment_duration.as_seconds(),
-                    road.orders.pad
-                )
-            );
-        }
-        if let Some(constants) = end.constants {
-            let track = road.orders.track;
-            road.orders.ensemble.change(|conductor| {
-                if conductor.leads(track) {
-                    conductor.fix_target_duration(constants.target_duration);
-                }
-            });
-        }
-        let track = road.orders.track;
-        let leads = road
-            .orders
-            .ensemble
-            .read(|conductor| conductor.leads(track));
-        if leads && end.cause != SegmentEndCause::EndOfStream {
-            self.follow_clock(road);
-        }
-        road.publish(Publication::SegmentEnd(road.rendition(), end.constants));
-    }
-
-    fn request_key_frame(&self, road: &mut Road, at: Option<RunningTime>) {
-        if !road.orders.send_keyframe_requests {
-            return;
-        }
-        let mut event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true);
-        if let Some(at) = at {
-            event = event.running_time(clock_time(Nanos(at.0)));
-        }
-        count(&self.counts.key_frame_requests);
-        // False when nobody upstream knows the event; the warning comes when a segment turns out long.
-        road.is_heard = self.sinkpad.push_event(event.build());
-        if at.is_some() {
-            return;
-        }
-        road.pleas += 1;
-        if road.pleas == PLEAS_BEFORE_WARNING {
-            gst::element_imp_warning!(
-                self,
-                gst::StreamError::Decode,
-                (
-                    "No key frame (IDR) came on the {} pad for {PLEAS_BEFORE_WARNING} s, and nothing can be published before one; {}",
-                    road.orders.pad,
-                    road.request_fate()
-                )
-            );
-        }
-    }
-
     fn take_caps(&self, road: &mut Road, caps: &gst::CapsRef) -> Result<(), gst::FlowError> {
         let format = Format::from_caps(caps).map_err(|reason| {
             gst::element_imp_error!(
@@ -835,12 +541,6 @@ impl Feeder {
 fn shortest_language(code: &str) -> String {
     gst_tag::language_codes::language_code_iso_639_1(code)
         .map_or_else(|| code.to_owned(), |short| short.to_string())
-}
-
-fn clock_time(span: Nanos) -> Option<gst::ClockTime> {
-    u64::try_from(span.0)
-        .ok()
-        .map(gst::ClockTime::from_nseconds)
 }
 
 /// Counts one more and answers how many there are now.

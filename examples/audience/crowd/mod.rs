@@ -190,7 +190,7 @@ impl Crowd {
 
 /// Each connection is a descriptor, and soft limits are often 1,024. Where the hard limit is too low as well, opening one
 /// says so.
-fn raise_descriptor_limit() {
+pub(crate) fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
