@@ -5,7 +5,7 @@ mod support;
 use gst::{glib, prelude::*};
 
 /// Name, default as text, and whether it can be written.
-const PROPERTIES: [(&str, &str, bool); 33] = [
+const PROPERTIES: [(&str, &str, bool); 34] = [
     ("host", "0.0.0.0", true),
     ("port", "8080", true),
     ("tls-port", "0", true),
@@ -20,6 +20,7 @@ const PROPERTIES: [(&str, &str, bool); 33] = [
     ("segment-duration", "1000", true),
     ("part-duration", "200", true),
     ("part-hold-back", "3", true),
+    ("start-offset", "0.0", true),
     ("playlist-length", "6", true),
     ("max-files", "20", true),
     ("send-keyframe-requests", "TRUE", true),
@@ -119,11 +120,12 @@ fn durations_and_hold_back_are_obeyed() {
     let mut stream = support::stream::Stream::new(
         "videotestsrc num-buffers=150 ! video/x-raw,width=160,height=120,framerate=25/1 \
          ! x264enc tune=zerolatency speed-preset=ultrafast ! h264parse",
-        "segment-duration=2000 part-duration=400 part-hold-back=2.5",
+        "segment-duration=2000 part-duration=400 part-hold-back=2.5 start-offset=1.5",
     );
     let run = support::check::play_and_check(&mut stream);
     assert_eq!(run.playlist.target_duration, 2);
     assert_eq!(run.playlist.part_target, 400_000_000);
     assert_eq!(run.playlist.part_hold_back, 1_000_000_000);
+    assert_eq!(run.playlist.start_offset, Some(600_000_000));
     assert_eq!(run.segment_seconds(), [2.0; 3]);
 }

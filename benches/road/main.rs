@@ -67,7 +67,7 @@ fn main() -> ExitCode {
         ["client-hint", port, count] => client::hint(port, count),
         ["pipeline-to-end", description] => cpu::child_to_end(description),
         ["pipeline-live", description] => cpu::child_live(description),
-        ["glass-stream", part] => glass::stream(part),
+        ["glass-stream", part, start_offset] => glass::stream(part, start_offset),
         ["glass"] => run_glass(),
         ["origin-of", description] => origin::child_of(description),
         ["origin-fed", part_bytes, part_millis] => origin::child_fed(part_bytes, part_millis),

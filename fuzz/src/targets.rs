@@ -100,20 +100,22 @@ fn check_refusal(status: u16, reason: &str) {
     );
 }
 
+const STYLE: PlaylistStyle = PlaylistStyle {
+    base: None,
+    part_hold_back: 3.0,
+    start_offset: 1.5,
+    comes_by_segment: false,
+};
+
 fn check_content(site: &Site, content: &Content) {
     let text = match content {
         Content::Playlist(id) => {
-            let style = PlaylistStyle {
-                base: None,
-                part_hold_back: 3.0,
-                comes_by_segment: false,
-            };
-            let whole = playlist::render(&site.origin, *id, &site.routes, &style);
-            let delta = playlist::render_delta(&site.origin, *id, &site.routes, &style);
+            let whole = playlist::render(&site.origin, *id, &site.routes, &STYLE);
+            let delta = playlist::render_delta(&site.origin, *id, &site.routes, &STYLE);
             assert!(delta.is_none_or(|delta| delta.len() < whole.as_ref().map_or(0, Bytes::len)));
             whole
         }
-        Content::Multivariant => multivariant::render(&site.origin, &site.routes),
+        Content::Multivariant => multivariant::render(&site.origin, &site.routes, &STYLE),
         Content::Media(chunks) => {
             assert!(chunks.iter().any(|chunk| !chunk.is_empty()), "empty media");
             return;

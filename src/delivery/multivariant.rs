@@ -9,6 +9,7 @@ use bytes::Bytes;
 use quick_m3u8::Writer;
 use quick_m3u8::tag::hls::{M3u, Media, MediaType, Version};
 
+use super::playlist::PlaylistStyle;
 use super::request::Routes;
 use crate::origin::Origin;
 use crate::origin::media::{InitSection, RenditionId, RenditionKind};
@@ -26,8 +27,8 @@ const AUDIO_GROUP: &str = "audio";
 /// It names what can be played: no rendition that has not begun, and none that ended while others go on. The bit rates
 /// are those measured so far, so it is not the same text for ever (rule MV-06). No media tag is in it (rule MV-13), and
 /// no EXT-X-INDEPENDENT-SEGMENTS, which could not be withdrawn (rule CM-16).
-pub fn render(origin: &Origin, routes: &Routes) -> Option<Bytes> {
-    origin.common()?;
+pub fn render(origin: &Origin, routes: &Routes, style: &PlaylistStyle) -> Option<Bytes> {
+    let common = origin.common()?;
     let offer = Offer::of(origin);
     let mut writer = Writer::new(Vec::with_capacity(1024));
     write_tag(&mut writer, M3u);
@@ -40,6 +41,10 @@ pub fn render(origin: &Origin, routes: &Routes) -> Option<Bytes> {
     writer
         .get_mut()
         .extend_from_slice(format!("# run {run}\n").as_bytes());
+    // Here and not in the media playlists, so that picture and sound begin together (4.4.2).
+    if let Some(start) = style.start(common) {
+        write_tag(&mut writer, start);
+    }
     if offer.has_group() {
         for audio in &offer.audios {
             write_tag(&mut writer, offer.media(audio, routes));
@@ -210,15 +215,27 @@ fn frame_rate((numerator, denominator): (u32, u32)) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::playlist;
     use crate::origin::fixture::{
         AUDIO, Presentation, VIDEO, audio, audio_init, run, video, video_init,
     };
     use crate::origin::media::{Publication, RenditionSettings};
 
+    const STYLE: PlaylistStyle = PlaylistStyle {
+        base: None,
+        part_hold_back: 3.0,
+        start_offset: 0.0,
+        comes_by_segment: false,
+    };
+
     /// The playlist, read back by a reader that is not ours.
     fn text(presentation: &Presentation) -> String {
+        text_in(presentation, &STYLE)
+    }
+
+    fn text_in(presentation: &Presentation, style: &PlaylistStyle) -> String {
         let routes = Routes::new("live.m3u8".to_owned(), run(), &presentation.renditions);
-        let bytes = render(&presentation.origin, &routes).expect("there is a playlist");
+        let bytes = render(&presentation.origin, &routes, style).expect("there is a playlist");
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         let (rest, playlist) = m3u8_rs::parse_master_playlist(text.as_bytes()).unwrap();
         assert!(rest.is_empty(), "{rest:?}");
@@ -263,7 +280,7 @@ mod tests {
         let mut presentation = Presentation::of_video_and_audio();
         presentation.segment(VIDEO);
         let routes = Routes::new("live.m3u8".to_owned(), run(), &presentation.renditions);
-        assert_eq!(render(&presentation.origin, &routes), None);
+        assert_eq!(render(&presentation.origin, &routes, &STYLE), None);
     }
 
     #[test]
@@ -280,6 +297,25 @@ mod tests {
 live_video.m3u8
 "
         );
+    }
+
+    #[test]
+    fn where_to_begin_is_said_once_for_all() {
+        let presentation = Presentation::of_video_and_audio().with_segments(2);
+        let style = PlaylistStyle {
+            start_offset: 1.5,
+            ..STYLE
+        };
+        assert_eq!(
+            text_in(&presentation, &style).lines().nth(3),
+            Some("#EXT-X-START:TIME-OFFSET=-0.3,PRECISE=YES")
+        );
+        let routes = Routes::new("live.m3u8".to_owned(), run(), &presentation.renditions);
+        for id in [VIDEO, AUDIO] {
+            let media = playlist::render(&presentation.origin, id, &routes, &style).unwrap();
+            let media = String::from_utf8(media.to_vec()).unwrap();
+            assert!(!media.contains("EXT-X-START"), "{media}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use quick_m3u8::date::{DateTime, DateTimeTimezoneOffset};
 use quick_m3u8::tag::hls::{
     Discontinuity, DiscontinuitySequence, Endlist, Gap, M3u, Map, MediaSequence, Part as PartTag,
     PartInf, PreloadHint, PreloadHintType, ProgramDateTime, RenditionReport, ServerControl, Skip,
-    Targetduration, Version,
+    Start, Targetduration, Version,
 };
 use quick_m3u8::{HlsLine, Writer};
 
@@ -41,9 +41,36 @@ pub struct PlaylistStyle {
     pub base: Option<BaseUrl>,
     /// PART-HOLD-BACK as a multiple of PART-TARGET (rules PL-24, PL-25).
     pub part_hold_back: f64,
+    /// Where players shall begin, before the end of the playlist: a multiple of the same length. Zero leaves it to them.
+    pub start_offset: f64,
     /// Parts become visible with the whole segment they are in: PART-HOLD-BACK is a multiple of TARGETDURATION instead, or
     /// players would stall between segments.
     pub comes_by_segment: bool,
+}
+
+impl PlaylistStyle {
+    /// The length that distances from the live edge are multiples of, the same in all playlists: the longest PART-TARGET
+    /// of all (rules PL-25, MV-10), or TARGETDURATION where players see nothing shorter.
+    fn step(&self, common: &Common) -> i64 {
+        let part_target = part_target_units(common.longest_part_target);
+        if self.comes_by_segment {
+            part_target.max(i64::from(common.target_duration) * i64::from(UNITS_PER_SECOND))
+        } else {
+            part_target
+        }
+    }
+
+    /// EXT-X-START (4.4.2.2), which belongs into the entry playlist and no other. PRECISE, because players that begin at a
+    /// segment's start instead would be further behind than without the tag.
+    pub(super) fn start(&self, common: &Common) -> Option<Start<'static>> {
+        let units = (self.step(common) as f64 * self.start_offset).round();
+        (units.is_finite() && units > 0.0).then(|| {
+            Start::builder()
+                .with_time_offset(-units / f64::from(UNITS_PER_SECOND))
+                .with_precise()
+                .finish()
+        })
+    }
 }
 
 /// An absolute URL that media names are appended to.
@@ -120,6 +147,11 @@ fn write(
     lines.tag(M3u);
     lines.tag(Version::new(version));
     write_header(&mut lines, window, constants, common, style);
+    if !routes.has_multivariant()
+        && let Some(start) = style.start(common)
+    {
+        lines.tag(start);
+    }
     if skipped > 0 {
         lines.tag(
             Skip::builder()
@@ -154,10 +186,7 @@ fn write_header(
     style: &PlaylistStyle,
 ) {
     let part_target = part_target_units(constants.part_target);
-    let mut longest = part_target_units(common.longest_part_target);
-    if style.comes_by_segment {
-        longest = longest.max(i64::from(constants.target_duration) * i64::from(UNITS_PER_SECOND));
-    }
+    let longest = style.step(common);
     lines.tag(Targetduration::new(u64::from(constants.target_duration)));
     let mut control = ServerControl::builder()
         .with_can_block_reload()
@@ -268,7 +297,7 @@ fn part_target_units(part_target: MediaTime) -> i64 {
     part_target.to_units_ceil(UNITS_PER_SECOND)
 }
 
-/// PART-HOLD-BACK, the same in all playlists because it follows from the longest PART-TARGET of all (rules PL-25, MV-10).
+/// PART-HOLD-BACK, the same in all playlists because it follows from what is the same for all.
 /// Only a rendition that came later with even longer parts gets one of its own where it must (rule PL-24).
 fn part_hold_back(part_target: i64, longest: i64, factor: f64) -> f64 {
     let factor = if factor.is_finite() {

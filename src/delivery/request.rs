@@ -78,6 +78,11 @@ impl Routes {
         utf8_percent_encode(file, ENCODED).to_string()
     }
 
+    /// Whether the entry URL is a multivariant playlist.
+    pub fn has_multivariant(&self) -> bool {
+        self.renditions.len() > 1
+    }
+
     fn media(&self, name: &str) -> Option<Request> {
         self.renditions
             .iter()

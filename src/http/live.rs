@@ -84,6 +84,7 @@ impl LiveSettings {
             style: PlaylistStyle {
                 base,
                 part_hold_back: config.part_hold_back,
+                start_offset: config.start_offset,
                 comes_by_segment: config.comes_by_segment,
             },
             going_on: config.going_on,
@@ -449,7 +450,7 @@ impl Live {
         let origin = self.origin.borrow();
         let revision = origin.revision();
         let text = self.multivariant.text(revision, suffix, || {
-            multivariant::render(&origin, &self.routes)
+            multivariant::render(&origin, &self.routes, &self.style)
         })?;
         Some(Shown {
             version: origin.main().window().version(),

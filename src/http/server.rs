@@ -76,6 +76,8 @@ pub struct ServerConfig {
     pub max_files: u32,
     /// PART-HOLD-BACK as a multiple of PART-TARGET.
     pub part_hold_back: f64,
+    /// Where players shall begin, in PART-TARGETs before the end of the playlist; zero leaves it to them.
+    pub start_offset: f64,
     /// The presentation to go on with, of the same run and renditions; `None` begins one.
     pub going_on: Option<Origin>,
     /// Parts are published a segment at a time: PART-HOLD-BACK follows from TARGETDURATION.
@@ -100,6 +102,7 @@ impl ServerConfig {
             playlist_length: 6,
             max_files: 20,
             part_hold_back: 3.0,
+            start_offset: 0.0,
             going_on: None,
             comes_by_segment: false,
         }

@@ -220,6 +220,7 @@ impl LlHlsSink {
             playlist_length: settings.playlist_length,
             max_files: settings.max_files,
             part_hold_back: settings.part_hold_back,
+            start_offset: settings.start_offset,
             comes_by_segment: settings.manner().is_some(),
         };
         let report = self.reporter();

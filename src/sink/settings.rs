@@ -108,6 +108,7 @@ pub(super) struct Settings {
     /// Milliseconds.
     part_duration: u32,
     pub(super) part_hold_back: f64,
+    pub(super) start_offset: f64,
     pub(super) playlist_length: u32,
     pub(super) max_files: u32,
     pub(super) send_keyframe_requests: bool,
@@ -146,6 +147,7 @@ impl Default for Settings {
             segment_duration: DEFAULT_SEGMENT_DURATION,
             part_duration: DEFAULT_PART_DURATION,
             part_hold_back: DEFAULT_PART_HOLD_BACK,
+            start_offset: 0.0,
             playlist_length: DEFAULT_PLAYLIST_LENGTH,
             max_files: DEFAULT_MAX_FILES,
             send_keyframe_requests: true,
@@ -235,6 +237,7 @@ impl Settings {
             && self.segment_duration == other.segment_duration
             && self.part_duration == other.part_duration
             && self.part_hold_back == other.part_hold_back
+            && self.start_offset == other.start_offset
             && self.playlist_length == other.playlist_length
             && self.max_files == other.max_files
     }
@@ -335,6 +338,7 @@ impl Settings {
             "segment-duration" => self.segment_duration.to_value(),
             "part-duration" => self.part_duration.to_value(),
             "part-hold-back" => self.part_hold_back.to_value(),
+            "start-offset" => self.start_offset.to_value(),
             "playlist-length" => self.playlist_length.to_value(),
             "max-files" => self.max_files.to_value(),
             "send-keyframe-requests" => self.send_keyframe_requests.to_value(),
@@ -375,6 +379,7 @@ impl Settings {
             "segment-duration" => self.segment_duration = number(),
             "part-duration" => self.part_duration = number(),
             "part-hold-back" => self.part_hold_back = value.get().expect(CHECKED),
+            "start-offset" => self.start_offset = value.get().expect(CHECKED),
             "playlist-length" => self.playlist_length = number(),
             "max-files" => self.max_files = number(),
             "send-keyframe-requests" => self.send_keyframe_requests = claim(),
@@ -494,6 +499,13 @@ pub(super) fn properties() -> Vec<glib::ParamSpec> {
             .minimum(2.0)
             .maximum(20.0)
             .default_value(DEFAULT_PART_HOLD_BACK)
+            .build(),
+        glib::ParamSpecDouble::builder("start-offset")
+            .nick("Start offset")
+            .blurb("EXT-X-START, how far before the end of the playlist players shall begin, as a multiple of PART-TARGET; what they take to start is added to it, so less than part-hold-back makes up for that, at the risk of a stall; 0: left to them; read when leaving NULL")
+            .minimum(0.0)
+            .maximum(100.0)
+            .default_value(0.0)
             .build(),
         glib::ParamSpecUInt::builder("playlist-length")
             .nick("Playlist length")

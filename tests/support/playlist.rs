@@ -16,6 +16,8 @@ pub struct Playlist {
     pub target_duration: i64,
     pub part_target: Nanos,
     pub part_hold_back: Nanos,
+    /// EXT-X-START before the end of the playlist.
+    pub start_offset: Option<Nanos>,
     pub media_sequence: u64,
     pub discontinuity_sequence: u64,
     /// Complete segments.
@@ -317,6 +319,7 @@ impl Reader {
             | "EXT-X-TARGETDURATION"
             | "EXT-X-SERVER-CONTROL"
             | "EXT-X-PART-INF"
+            | "EXT-X-START"
             | "EXT-X-MEDIA-SEQUENCE"
             | "EXT-X-DISCONTINUITY-SEQUENCE"
             | "EXT-X-ENDLIST" => {
@@ -424,6 +427,12 @@ impl Reader {
             target_duration,
             part_target: decimal(&attributes(&self.once["EXT-X-PART-INF"])["PART-TARGET"]),
             part_hold_back: decimal(&control["PART-HOLD-BACK"]),
+            start_offset: self.once.get("EXT-X-START").map(|start| {
+                let start = attributes(start);
+                assert_eq!(start["PRECISE"], "YES", "{text}");
+                let offset = start["TIME-OFFSET"].strip_prefix('-');
+                decimal(offset.expect("it counts from the end"))
+            }),
             media_sequence: self.once["EXT-X-MEDIA-SEQUENCE"].parse().unwrap(),
             discontinuity_sequence: self
                 .once

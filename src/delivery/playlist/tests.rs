@@ -11,6 +11,7 @@ use proptest::prelude::*;
 const STYLE: PlaylistStyle = PlaylistStyle {
     base: None,
     part_hold_back: 3.0,
+    start_offset: 0.0,
     comes_by_segment: false,
 };
 
@@ -549,6 +550,33 @@ fn no_part_is_longer_than_the_target_on_the_printed_digits() {
 }
 
 #[test]
+fn where_to_begin_is_said_when_it_is_wanted() {
+    let stream = Stream::with_segments(3);
+    let text = |start_offset, comes_by_segment| {
+        let style = PlaylistStyle {
+            start_offset,
+            comes_by_segment,
+            ..STYLE
+        };
+        text(&stream, &style)
+    };
+    let tag = |text: String| {
+        let line = text.lines().find(|line| line.starts_with("#EXT-X-START"))?;
+        Some(line.to_owned())
+    };
+    for nothing in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        assert_eq!(tag(text(nothing, false)), None, "{nothing}");
+    }
+    for (offset, expected) in [(1.0, "-0.2"), (1.5, "-0.3"), (3.33333, "-0.66667")] {
+        let expected = format!("#EXT-X-START:TIME-OFFSET={expected},PRECISE=YES");
+        assert_eq!(tag(text(offset, false)), Some(expected));
+    }
+    // Of segments where parts come with them.
+    let expected = "#EXT-X-START:TIME-OFFSET=-2,PRECISE=YES";
+    assert_eq!(tag(text(2.0, true)).as_deref(), Some(expected));
+}
+
+#[test]
 fn hold_back_is_rounded_up_and_never_under_two_targets() {
     for (factor, expected) in [
         (3.0, 0.6),
@@ -673,7 +701,7 @@ proptest! {
                     presentation.part(id);
                 }
             }
-            let Some(entry) = multivariant::render(&presentation.origin, &routes) else {
+            let Some(entry) = multivariant::render(&presentation.origin, &routes, &STYLE) else {
                 continue;
             };
             let entry = str::from_utf8(&entry).unwrap();

@@ -12,6 +12,7 @@ use crate::time::Nanos;
 const STYLE: PlaylistStyle = PlaylistStyle {
     base: None,
     part_hold_back: 3.0,
+    start_offset: 0.0,
     comes_by_segment: false,
 };
 
