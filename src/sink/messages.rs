@@ -1,6 +1,6 @@
 //! What the application hears on the bus, and the `stats` property.
 //!
-//! Belongs here: names and fields of structures. Does not: deciding when (`imp`).
+//! Belongs here: names and fields of structures. Does not: deciding when (`life`, `road`).
 
 use std::sync::{
     Arc,

@@ -15,6 +15,7 @@ mod feeder;
 mod files;
 mod format;
 mod imp;
+mod life;
 mod listening;
 mod messages;
 mod muxing;

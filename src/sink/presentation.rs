@@ -1,6 +1,6 @@
 //! A presentation as the sink keeps it: the server that shows it, and what the next run has to know to go on with it.
 //!
-//! Belongs here: whether a run may go on with what the one before left. Does not: when it is asked (`imp`), numbers and
+//! Belongs here: whether a run may go on with what the one before left. Does not: when it is asked (`life`), numbers and
 //! discontinuities (`origin/`).
 
 use std::{

@@ -1,6 +1,6 @@
 //! What the element says on the bus of its own accord: errors, warnings, and what its server reports.
 //!
-//! Belongs here: which message for what, in words for the user. Does not: fields of structures (`messages`), when (`imp`).
+//! Belongs here: which message for what, in words for the user. Does not: fields of structures (`messages`), when (`life`).
 
 use std::sync::atomic::Ordering;
 
