@@ -84,7 +84,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What browsers show, `cargo bench -- glass`: takes half an hour and the whole machine.
+/// What browsers show, `cargo bench -- glass`: takes forty minutes and the whole machine.
 fn run_glass() -> Outcome<()> {
     process::init()?;
     println!("{}\n", machine::line());

@@ -101,10 +101,8 @@ fn check_refusal(status: u16, reason: &str) {
 }
 
 const STYLE: PlaylistStyle = PlaylistStyle {
-    base: None,
-    part_hold_back: 3.0,
     start_offset: 1.5,
-    comes_by_segment: false,
+    ..PlaylistStyle::USUAL
 };
 
 fn check_content(site: &Site, content: &Content) {

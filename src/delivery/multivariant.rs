@@ -221,12 +221,7 @@ mod tests {
     };
     use crate::origin::media::{Publication, RenditionSettings};
 
-    const STYLE: PlaylistStyle = PlaylistStyle {
-        base: None,
-        part_hold_back: 3.0,
-        start_offset: 0.0,
-        comes_by_segment: false,
-    };
+    const STYLE: PlaylistStyle = PlaylistStyle::USUAL;
 
     /// The playlist, read back by a reader that is not ours.
     fn text(presentation: &Presentation) -> String {

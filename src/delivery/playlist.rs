@@ -49,9 +49,17 @@ pub struct PlaylistStyle {
 }
 
 impl PlaylistStyle {
+    /// Relative URIs, the least PART-HOLD-BACK that is advised (rule PL-25), and players begin where they like.
+    pub const USUAL: Self = Self {
+        base: None,
+        part_hold_back: 3.0,
+        start_offset: 0.0,
+        comes_by_segment: false,
+    };
+
     /// The length that distances from the live edge are multiples of, the same in all playlists: the longest PART-TARGET
     /// of all (rules PL-25, MV-10), or TARGETDURATION where players see nothing shorter.
-    fn step(&self, common: &Common) -> i64 {
+    fn edge_unit(&self, common: &Common) -> i64 {
         let part_target = part_target_units(common.longest_part_target);
         if self.comes_by_segment {
             part_target.max(i64::from(common.target_duration) * i64::from(UNITS_PER_SECOND))
@@ -63,7 +71,7 @@ impl PlaylistStyle {
     /// EXT-X-START (4.4.2.2), which belongs into the entry playlist and no other. PRECISE, because players that begin at a
     /// segment's start instead would be further behind than without the tag.
     pub(super) fn start(&self, common: &Common) -> Option<Start<'static>> {
-        let units = (self.step(common) as f64 * self.start_offset).round();
+        let units = (self.edge_unit(common) as f64 * self.start_offset).round();
         (units.is_finite() && units > 0.0).then(|| {
             Start::builder()
                 .with_time_offset(-units / f64::from(UNITS_PER_SECOND))
@@ -186,7 +194,7 @@ fn write_header(
     style: &PlaylistStyle,
 ) {
     let part_target = part_target_units(constants.part_target);
-    let longest = style.step(common);
+    let longest = style.edge_unit(common);
     lines.tag(Targetduration::new(u64::from(constants.target_duration)));
     let mut control = ServerControl::builder()
         .with_can_block_reload()

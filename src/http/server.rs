@@ -27,6 +27,7 @@ use super::connection;
 use super::live::Live;
 use super::tls::Tls;
 use crate::delivery::access::AccessToken;
+use crate::delivery::playlist::PlaylistStyle;
 use crate::delivery::stats::Stats;
 use crate::origin::Origin;
 use crate::origin::event::Event;
@@ -101,10 +102,10 @@ impl ServerConfig {
             max_parked: None,
             playlist_length: 6,
             max_files: 20,
-            part_hold_back: 3.0,
-            start_offset: 0.0,
+            part_hold_back: PlaylistStyle::USUAL.part_hold_back,
+            start_offset: PlaylistStyle::USUAL.start_offset,
             going_on: None,
-            comes_by_segment: false,
+            comes_by_segment: PlaylistStyle::USUAL.comes_by_segment,
         }
     }
 }

@@ -1,12 +1,15 @@
 //! What the user set: the properties, their documentation, their defaults.
 //!
-//! Belongs here: one struct and its ParamSpecs. Does not: what is true while running (`imp`).
+//! Belongs here: one struct and its ParamSpecs. Does not: what is true while running (`life`).
 
 use std::time::Duration;
 
 use gst::{glib, prelude::*};
 
-use crate::delivery::{access::AccessToken, carry::CarriedNames, cors::Cors, hosts::AllowedHosts};
+use crate::delivery::{
+    access::AccessToken, carry::CarriedNames, cors::Cors, hosts::AllowedHosts,
+    playlist::PlaylistStyle,
+};
 use crate::{http::Engine, time::Nanos, watch::Manner};
 
 pub(super) const DEFAULT_HOST: &str = "0.0.0.0";
@@ -17,7 +20,8 @@ const DEFAULT_PORT: u16 = 8080;
 const DEFAULT_PLAYLIST_NAME: &str = "live.m3u8";
 const DEFAULT_SEGMENT_DURATION: u32 = 1000;
 const DEFAULT_PART_DURATION: u32 = 200;
-const DEFAULT_PART_HOLD_BACK: f64 = 3.0;
+const DEFAULT_PART_HOLD_BACK: f64 = PlaylistStyle::USUAL.part_hold_back;
+const DEFAULT_START_OFFSET: f64 = PlaylistStyle::USUAL.start_offset;
 const DEFAULT_PLAYLIST_LENGTH: u32 = 6;
 const DEFAULT_MAX_FILES: u32 = 20;
 /// Milliseconds.
@@ -147,7 +151,7 @@ impl Default for Settings {
             segment_duration: DEFAULT_SEGMENT_DURATION,
             part_duration: DEFAULT_PART_DURATION,
             part_hold_back: DEFAULT_PART_HOLD_BACK,
-            start_offset: 0.0,
+            start_offset: DEFAULT_START_OFFSET,
             playlist_length: DEFAULT_PLAYLIST_LENGTH,
             max_files: DEFAULT_MAX_FILES,
             send_keyframe_requests: true,
@@ -505,7 +509,7 @@ pub(super) fn properties() -> Vec<glib::ParamSpec> {
             .blurb("EXT-X-START, how far before the end of the playlist players shall begin, as a multiple of PART-TARGET; what they take to start is added to it, so less than part-hold-back makes up for that, at the risk of a stall; 0: left to them; read when leaving NULL")
             .minimum(0.0)
             .maximum(100.0)
-            .default_value(0.0)
+            .default_value(DEFAULT_START_OFFSET)
             .build(),
         glib::ParamSpecUInt::builder("playlist-length")
             .nick("Playlist length")

@@ -9,12 +9,7 @@ use crate::origin::media::RenditionId;
 use crate::origin::window::WindowSettings;
 use crate::time::Nanos;
 
-const STYLE: PlaylistStyle = PlaylistStyle {
-    base: None,
-    part_hold_back: 3.0,
-    start_offset: 0.0,
-    comes_by_segment: false,
-};
+const STYLE: PlaylistStyle = PlaylistStyle::USUAL;
 
 fn of_length(playlist_length: usize) -> Stream {
     let settings = WindowSettings {
