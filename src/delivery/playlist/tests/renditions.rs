@@ -63,6 +63,42 @@ run/audio_segment_00001.m4s
 }
 
 #[test]
+fn an_audio_that_fell_silent_beside_a_video() {
+    let mut presentation = Presentation::of_video_and_audio().with_segments(1);
+    presentation.segment(VIDEO);
+    presentation.gap(AUDIO, Nanos::from_millis(300));
+    assert_eq!(
+        text_of(&presentation, AUDIO),
+        "\
+#EXTM3U
+#EXT-X-VERSION:6
+#EXT-X-TARGETDURATION:1
+#EXT-X-SERVER-CONTROL:PART-HOLD-BACK=0.6,CAN-BLOCK-RELOAD=YES
+#EXT-X-PART-INF:PART-TARGET=0.192
+#EXT-X-MEDIA-SEQUENCE:1
+#EXT-X-MAP:URI=\"run/audio_init.mp4\"
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:00.000Z
+#EXT-X-PART:URI=\"run/audio_part_00000.m4s\",DURATION=0.192,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/audio_part_00001.m4s\",DURATION=0.192,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/audio_part_00002.m4s\",DURATION=0.192,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/audio_part_00003.m4s\",DURATION=0.192,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/audio_part_00004.m4s\",DURATION=0.192,INDEPENDENT=YES
+#EXT-X-PART:URI=\"run/audio_part_00005.m4s\",DURATION=0.04267,INDEPENDENT=YES
+#EXTINF:1.00267,
+run/audio_segment_00001.m4s
+#EXT-X-PROGRAM-DATE-TIME:2026-08-01T12:00:01.003Z
+#EXT-X-PART:URI=\"run/audio_part_00006.m4s\",DURATION=0.192,GAP=YES
+#EXT-X-PART:URI=\"run/audio_part_00007.m4s\",DURATION=0.108,GAP=YES
+#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"run/audio_part_00008.m4s\"
+#EXT-X-RENDITION-REPORT:URI=\"live_video.m3u8\",LAST-MSN=2,LAST-PART=4
+"
+    );
+    let video = text_of(&presentation, VIDEO);
+    let report = "#EXT-X-RENDITION-REPORT:URI=\"live_audio.m3u8\",LAST-MSN=2,LAST-PART=1\n";
+    assert!(video.ends_with(report), "{video}");
+}
+
+#[test]
 fn a_rendition_that_joins_begins_where_the_others_are() {
     let mut presentation = Presentation::of_video_and_audio();
     presentation.publish(Publication::Absent(AUDIO));
