@@ -86,4 +86,26 @@ fn without_inotify_the_folder_is_looked_at() {
         assert_eq!(playlist.segments[0].msn, FIRST_MSN);
     }
     assert_eq!(watching.warnings().len(), 1, "{:?}", watching.warnings());
+
+    // The same for files of the element's own.
+    let place = tempfile::tempdir().unwrap();
+    let frames = Frames::test_picture(120, 30);
+    let mut fed = FedStream::new(
+        &frames.caps,
+        &format!(
+            "mode=inotify poll-interval=20 location={}",
+            place.path().display()
+        ),
+    );
+    let playlist = fed.play_to_end(&frames);
+    assert_eq!(playlist.segments.len(), 4);
+    let warnings = fed.stream.warnings_after_drain();
+    let [warning] = &warnings[..] else {
+        panic!("{warnings:?}");
+    };
+    assert!(
+        warning.contains("cannot be watched with inotify"),
+        "{warning}"
+    );
+    drop(taken);
 }

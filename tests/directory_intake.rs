@@ -6,7 +6,8 @@ mod support;
 
 use std::{
     fs,
-    path::Path,
+    io::Write,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -122,6 +123,20 @@ fn probe(watching: &Watching) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// From where the process is, as people type it.
+#[test]
+fn a_location_may_be_relative() {
+    let here = std::env::current_dir().unwrap();
+    let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+    let place = tempfile::tempdir().unwrap();
+    let location = up.join(place.path().strip_prefix("/").unwrap());
+    assert!(location.is_relative() && location.is_dir());
+    let watching = Watching::start(&location, "inotify", "segment-duration=500");
+    let _writer = Writer::splitmuxsink(place.path(), MUXER);
+    watching.wait_for_segments(3);
+    watching.assert_no_warnings();
+}
+
 #[test]
 fn splitmuxsink_counts_anew_in_every_file_and_the_line_runs_on() {
     let place = tempfile::tempdir().unwrap();
@@ -230,5 +245,39 @@ fn picture_and_sound_in_one_file_become_two_renditions() {
         frames.contains("video,") && frames.contains("audio,"),
         "{frames}"
     );
+    watching.assert_no_warnings();
+}
+
+/// A file that ends with a whole fragment says nothing of whether it is finished.
+#[test]
+fn what_is_being_written_at_the_start_waits_for_its_end() {
+    const WHOLE: &[u8] = include_bytes!("data/ffmpeg-two-tracks.mp4");
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("a_000.m4s"), WHOLE).unwrap();
+    let half = {
+        let second = WHOLE
+            .windows(4)
+            .enumerate()
+            .filter(|(_, name)| *name == b"moof");
+        second.map(|(at, _)| at - 4).nth(1).unwrap()
+    };
+    let mut open = fs::File::create(place.path().join("a_001.m4s")).unwrap();
+    open.write_all(&WHOLE[..half]).unwrap();
+    let watching = Watching::start(place.path(), "inotify", "segment-duration=400");
+    let read = || {
+        let mut client = watching.client();
+        let answer = client.get("/live_video.m3u8");
+        (answer.status == 200).then(|| Playlist::read(answer.text()))
+    };
+    let first = support::wait_for("the file before it", read);
+    assert_eq!(first.segments.len(), 1, "it is not finished");
+    open.write_all(&WHOLE[half..]).unwrap();
+    drop(open);
+    fs::write(place.path().join("a_002.m4s"), WHOLE).unwrap();
+    let playlist = support::wait_for("all three", || {
+        read().filter(|playlist| playlist.segments.len() >= 3)
+    });
+    assert_eq!(playlist.segments.len(), 3, "each once");
+    check_line(&watching, &playlist);
     watching.assert_no_warnings();
 }

@@ -287,11 +287,48 @@ fn a_folder_that_vanishes_is_made_again() {
     fed.stream.play();
     fed.push(&frames.buffers[..61]);
     support::wait_until("a file", || folder.join("segment_00001.m4s").exists());
-    fs::remove_dir_all(&folder).unwrap();
+    // A file that is begun meanwhile is in the way.
+    support::wait_until("the folder to be gone", || {
+        fs::remove_dir_all(&folder).is_ok()
+    });
     fed.push(&frames.buffers[61..]);
     fed.source.end_of_stream().unwrap();
     let playlist = fed.stream.wait_for_end();
     assert_eq!(playlist.segments.len(), 4, "players miss nothing");
     fed.stream.stop();
     assert!(folder.join("segment_00004.m4s").exists());
+}
+
+/// Without an end of the stream: what was cut is a segment, of the folder as of players.
+#[test]
+fn a_stop_keeps_what_is_open() {
+    for mode in ["", "mode=inotify", "mode=poll poll-interval=10"] {
+        let place = tempfile::tempdir().unwrap();
+        let frames = Frames::test_picture(72, 30);
+        let fed = FedStream::new(&frames.caps, &at(place.path(), mode));
+        fed.stream.play();
+        fed.push(&frames.buffers);
+        fed.wait_for_frames(72);
+        let count = |text: &str| text.matches("#EXTINF").count();
+        let live = || fed.stream.client().get("/live.m3u8");
+        support::wait_until("two segments", || {
+            let answer = live();
+            answer.status == 200 && count(answer.text()) == 2
+        });
+        fed.stream.pipeline.set_state(gst::State::Ready).unwrap();
+        let answer = live();
+        let text = answer.text();
+        assert!(text.contains("#EXT-X-ENDLIST"), "{mode}: {text}");
+        assert_eq!(count(text), 3, "{mode}: {text}");
+        let recorded = fs::read_to_string(place.path().join("live.m3u8")).unwrap();
+        assert_eq!(count(&recorded), 3, "{mode}: {recorded}");
+        assert!(recorded.contains("#EXT-X-ENDLIST"), "{mode}: {recorded}");
+        let last = text.lines().rfind(|line| line.ends_with(".m4s")).unwrap();
+        let (_, name) = last.rsplit_once('/').unwrap();
+        assert_eq!(
+            fed.stream.client().body(&format!("/{last}")),
+            fs::read(place.path().join(name)).unwrap(),
+            "{mode}"
+        );
+    }
 }

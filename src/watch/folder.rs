@@ -33,8 +33,10 @@ pub(super) struct Entry {
     pub(super) name: String,
     pub(super) size: u64,
     pub(super) modified: UnixTime,
-    /// What stays the same when it is renamed; 0 where that is not known.
+    /// What stays the same when it is renamed, and is given to another file once this one is gone; 0 where that is not known.
     pub(super) inode: u64,
+    /// When it was made, under whatever name; not every file system knows.
+    pub(super) created: Option<UnixTime>,
 }
 
 impl Entry {
@@ -48,6 +50,7 @@ impl Entry {
             size: metadata.len(),
             modified: UnixTime::from_system(metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH)),
             inode,
+            created: metadata.created().ok().map(UnixTime::from_system),
         }
     }
 }
@@ -84,10 +87,11 @@ impl From<io::Error> for ReadError {
 }
 
 impl Folder {
-    /// The folder at `path`, made if it is not there.
+    /// The folder at `path`, made if it is not there. It stays the same one wherever the process goes later, and has the name
+    /// that inotify knows it by.
     pub(super) fn make(path: &Path) -> io::Result<Self> {
         fs::create_dir_all(path)?;
-        Ok(Self(path.to_owned()))
+        Ok(Self(std::path::absolute(path)?))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -413,5 +417,39 @@ mod tests {
             );
         }
         assert!(matches!(folder.read("none.m4s"), Err(ReadError::Missing)));
+    }
+
+    /// Whoever may write to the folder can put links where our files will be: nothing outside is written, read or removed.
+    #[cfg(unix)]
+    #[test]
+    fn links_in_the_place_of_our_files_lead_nowhere() {
+        use std::os::unix::fs::symlink;
+
+        let place = tempfile::tempdir().unwrap();
+        let outside = place.path().join("outside");
+        fs::write(&outside, b"#EXTM3U\n").unwrap();
+        let folder = Folder::make(&place.path().join("live")).unwrap();
+        let name = "segment_00001.m4s";
+        let link = folder.path().join(name);
+        let is_link = |path: &Path| fs::symlink_metadata(path).unwrap().is_symlink();
+
+        symlink(&outside, &link).unwrap();
+        assert!(!folder.has(name));
+        assert!(folder.create(name).is_err());
+        assert!(folder.append(name, b"more").is_err());
+        assert!(folder.lines(name).is_err());
+        assert!(folder.finish_recording(name).is_err());
+        assert!(folder.begin_recording(name, "#EXTM3U\n", 1).is_err());
+        assert!(is_link(&link));
+        folder.remove(name);
+        assert!(!link.exists());
+
+        // Where a file is put in place as a whole, it takes the place of the link, and of one where its draft will be.
+        symlink(&outside, &link).unwrap();
+        symlink(&outside, folder.path().join(format!(".{name}.tmp"))).unwrap();
+        folder.replace(name, b"whole").unwrap();
+        assert!(!is_link(&link));
+        assert_eq!(fs::read(&link).unwrap(), b"whole");
+        assert_eq!(fs::read(&outside).unwrap(), b"#EXTM3U\n");
     }
 }

@@ -4,7 +4,7 @@
 //! finished (`watcher`), joining files (`timeline`). Nothing is written here and nothing removed: the files are the writer's.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     io,
     path::PathBuf,
     thread::{self, JoinHandle},
@@ -16,7 +16,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, never};
 use super::{
     folder::{Entry, Folder, ReadError, is_media, is_plain},
     timeline::{HeaderNews, Timeline},
-    watcher::{Looks, Manner, Sight, Watcher},
+    watcher::{Looks, Manner, QUIET, Sight, Watcher},
 };
 use crate::{
     cmaf::fragment::{FileError, FragmentedFile},
@@ -123,9 +123,18 @@ struct Work {
     taken: HashMap<String, (u64, UnixTime)>,
     /// The names in `taken`, oldest first.
     order: VecDeque<String>,
+    unsettled: Option<Unsettled>,
     /// Media whose init section has not come.
     waiting: VecDeque<(String, UnixTime)>,
     warned_of: VecDeque<String>,
+}
+
+/// What was the newest file when the watching began, if it may be written still: one that ends with a whole fragment looks no
+/// different from one that is finished.
+struct Unsettled {
+    entry: Entry,
+    /// The names of the files beside it. They may be closed after it was begun; what comes after them is begun after it.
+    beside: HashSet<String>,
 }
 
 /// What the thread does next.
@@ -150,6 +159,7 @@ impl Work {
             tell,
             taken: HashMap::new(),
             order: VecDeque::new(),
+            unsettled: None,
             waiting: VecDeque::new(),
             warned_of: VecDeque::new(),
         }
@@ -187,12 +197,45 @@ impl Work {
             if watcher.has_lost() {
                 self.take_backlog();
             }
-            match self.next(watcher.sights(), None) {
+            let quiet = self
+                .unsettled
+                .as_ref()
+                .map(|_| Duration::from_nanos(QUIET.0.unsigned_abs()));
+            match self.next(watcher.sights(), quiet) {
                 Next::Stop => return true,
                 Next::Sight(Sight::Gone) => return false,
-                Next::Sight(Sight::Finished(name, at)) => self.take(&name, at),
-                Next::Look => {}
+                Next::Sight(Sight::Finished(name, at)) => {
+                    self.settle(&name);
+                    self.take(&name, at);
+                }
+                Next::Look => self.settle_if_unchanged(),
             }
+        }
+    }
+
+    /// A file was finished. If that is a new one, what was the newest before is finished as well; and by its own report.
+    fn settle(&mut self, finished: &str) {
+        let is_new =
+            |unsettled: &mut Unsettled| is_media(finished) && !unsettled.beside.contains(finished);
+        if let Some(Unsettled { entry, .. }) = self.unsettled.take_if(is_new)
+            && entry.name != finished
+        {
+            // Should it be cut off in the middle, it is told of when it is closed.
+            self.try_take(&entry.name, entry.modified, true);
+        }
+    }
+
+    /// Nothing was finished for long: a file that is as it was belongs to a writer that has gone.
+    fn settle_if_unchanged(&mut self) {
+        let Some(before) = self.unsettled.take() else {
+            return;
+        };
+        match self.folder.read(&before.entry.name) {
+            Ok((entry, _)) if entry == before.entry => {
+                self.try_take(&entry.name, entry.modified, true);
+            }
+            Ok((entry, _)) => self.unsettled = Some(Unsettled { entry, ..before }),
+            Err(_) => {}
         }
     }
 
@@ -254,20 +297,26 @@ impl Work {
         }
     }
 
-    /// Takes what was written before the watching began, as far as it belongs to this stream. Answers what needs no other
-    /// look.
+    /// Takes what was written before the watching began, as far as it belongs to this stream; but not the newest file, when
+    /// that was changed a moment ago. Answers what needs no other look.
     fn take_backlog(&mut self) -> Vec<Entry> {
         let Ok((mut entries, links)) = self.folder.list() else {
             return Vec::new();
         };
         self.refuse(&links);
+        let mut beside: HashSet<String> = entries.iter().map(|entry| entry.name.clone()).collect();
         entries.retain(|entry| is_media(&entry.name) && !self.is_taken(entry));
         entries.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
         if !self.timeline.has_header() {
             self.look_for_header(&entries);
         }
+        let newest = entries.pop_if(|newest| now() - newest.modified <= QUIET);
+        self.unsettled = newest.clone().map(|entry| {
+            beside.remove(&entry.name);
+            Unsettled { entry, beside }
+        });
         let pause = LONGEST_PAUSE.0.max(4 * self.settings.segment_duration.0);
-        let mut after = now();
+        let mut after = newest.map_or_else(now, |newest| newest.modified);
         let recent = entries
             .iter()
             .rev()

@@ -56,6 +56,20 @@ enum State {
     WithoutFile,
 }
 
+impl Held {
+    fn complete(&mut self, now: UnixTime) {
+        let has_media = self
+            .publications
+            .iter()
+            .any(|held| matches!(held, Publication::Part(..)));
+        self.state = if has_media && !self.is_lost {
+            State::Complete(now)
+        } else {
+            State::WithoutFile
+        };
+    }
+}
+
 impl Ledger {
     /// Nothing held; the first segment of each rendition is `first`.
     pub(super) fn new(renditions: usize, first: Msn) -> Self {
@@ -83,6 +97,7 @@ impl Ledger {
             | Publication::Absent(id)
             | Publication::EndOfRendition(id) => *id,
             Publication::EndOfRun | Publication::EndOfStream => {
+                self.complete_open(now);
                 self.end = Some(publication);
                 return;
             }
@@ -119,15 +134,21 @@ impl Ledger {
             held.state = State::WithoutFile;
         } else if is_end {
             queue.next.0 += 1;
-            let has_media = held
-                .publications
-                .iter()
-                .any(|held| matches!(held, Publication::Part(..)));
-            held.state = if has_media && !held.is_lost {
-                State::Complete(now)
-            } else {
-                State::WithoutFile
-            };
+            held.complete(now);
+        }
+    }
+
+    /// Nothing is added any more: what is open is all there will ever be of it, in its file and for players.
+    pub(super) fn complete_open(&mut self, now: UnixTime) {
+        for queue in &mut self.queues {
+            if let Some(open) = queue
+                .held
+                .back_mut()
+                .filter(|held| held.state == State::Open)
+            {
+                queue.next.0 += 1;
+                open.complete(now);
+            }
         }
     }
 
@@ -206,7 +227,6 @@ impl Ledger {
     /// Whether nothing complete is held.
     pub(super) fn is_empty(&self) -> bool {
         self.queues.iter().all(|queue| {
-            // What is open when all ends is never complete.
             let is_open = |held: &Held| held.state == State::Open;
             queue.held.iter().all(is_open)
         })
@@ -315,11 +335,16 @@ mod tests {
     }
 
     #[test]
-    fn at_the_stop_everything_complete_is_seen() {
+    fn at_the_stop_everything_is_seen() {
         let mut ledger = Ledger::new(1, Msn(0));
         hold_segment(&mut ledger, 1);
         ledger.hold(Publication::Part(ID, part()), second(1));
+        assert_eq!(ledger.release_all(second(1)).len(), 2, "parts may come");
+        ledger.complete_open(second(1));
+        assert!(!ledger.is_empty());
+        ledger.written(ID, Msn(1), second(1));
+        assert!(ledger.waits_for(ID, Msn(1)), "and it has a file");
         ledger.hold(Publication::EndOfStream, second(1));
-        assert_eq!(ledger.release_all(second(1)).len(), 3);
+        assert_eq!(ledger.release_all(second(1)).len(), 2);
     }
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded, never, unbounded};
+use crossbeam_channel::{Receiver, Sender, after, bounded, never, unbounded};
 
 use super::{
     folder::Folder,
@@ -159,9 +159,16 @@ impl Output {
         }
     }
 
-    /// Writes what waits and releases what is held, for a few seconds at most; nothing is taken afterwards.
+    /// Writes what waits and releases what is held, for a few seconds at most; nothing is taken afterwards. What is open is all
+    /// there will ever be of it, and no less a segment.
     pub fn finish(&self) {
         let writer = self.writer.lock().expect(POISONED).take();
+        if let Some(ledger) = &self.ledger {
+            ledger.lock().expect(POISONED).complete_open(now());
+        }
+        if let Some(writer) = &writer {
+            writer.offer(&Publication::EndOfStream);
+        }
         // The last files are reported after this.
         drop(writer);
         let release = self.release.lock().expect(POISONED).take();
@@ -221,13 +228,17 @@ impl Release {
     fn run(self) {
         let mut watcher = self.watch(true);
         let nothing = never();
-        loop {
-            let sights = watcher.as_ref().map_or(&nothing, Watcher::sights);
-            let every = if watcher.is_some() {
+        let pace = |watcher: &Option<Watcher>| {
+            after(if watcher.is_some() {
                 TICK
             } else {
                 self.poll_interval
-            };
+            })
+        };
+        // It runs on whatever else happens: many reports must not put off the next look.
+        let mut timer = pace(&watcher);
+        loop {
+            let sights = watcher.as_ref().map_or(&nothing, Watcher::sights);
             crossbeam_channel::select! {
                 // Nothing is ever sent: the other end goes away.
                 recv(self.stopped) -> _ => break,
@@ -240,13 +251,14 @@ impl Release {
                     Ok(Sight::Finished(name, at)) => self.see(&name, at),
                     Ok(Sight::Gone) | Err(_) => watcher = None,
                 },
-                default(every) => {
+                recv(timer) -> _ => {
                     if watcher.is_none() {
                         self.look();
                         if self.manner == Manner::Inotify && self.folder.exists() {
                             watcher = self.watch(false);
                         }
                     }
+                    timer = pace(&watcher);
                 }
             }
             self.release();

@@ -6,7 +6,7 @@
 //! times of change and cannot say that a file is finished, so looking is done here.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -31,7 +31,7 @@ pub enum Manner {
 const MOST_EVENTS: usize = 4096;
 
 /// A file nothing follows is taken for finished when it has not changed for so long: the last one of a stream.
-const QUIET: Nanos = Nanos::from_seconds(3);
+pub(super) const QUIET: Nanos = Nanos::from_seconds(3);
 
 /// What was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,8 +150,9 @@ fn sights_of(event: &notify::Event, folder: &std::path::Path, now: UnixTime) -> 
 /// File systems whose other ends change files without this system hearing of it.
 #[cfg(target_os = "linux")]
 fn is_on_network(folder: &Folder) -> bool {
-    // NFS, SMB (three generations), Ceph, AFS, 9P, FUSE (sshfs and its kin), Lustre.
-    const NETWORK: [u32; 10] = [
+    // NFS, SMB (three generations), Ceph, AFS, 9P, FUSE (sshfs and its kin), Lustre, BeeGFS, GFS2, OCFS2, and what virtual
+    // machines share with their hosts (VirtualBox, VMware).
+    const NETWORK: [u32; 15] = [
         0x6969,
         0x517b,
         0xff53_4d42,
@@ -162,6 +163,11 @@ fn is_on_network(folder: &Folder) -> bool {
         0x0102_1997,
         0x6573_5546,
         0x0bd0_0bd0,
+        0x1983_0326,
+        0x0116_1970,
+        0x7461_636f,
+        0x786f_4256,
+        0xbacb_acbc,
     ];
     rustix::fs::statfs(folder.path())
         // The type is a number of 32 bits in a field that has another width on each system.
@@ -170,8 +176,9 @@ fn is_on_network(folder: &Folder) -> bool {
 
 /// Finds finished files by looking at a folder again and again.
 ///
-/// A file is finished when another one follows it, when it came by its name whole (it was there under another), or when it
-/// has been quiet for long. A writer that pauses between fragments leaves a file of whole boxes, so that alone says nothing.
+/// A file is finished when another one follows it, when it came by its name whole (it was there under one that is no
+/// segment's), or when it has been quiet for long. A writer that pauses between fragments leaves a file of whole boxes, so
+/// that alone says nothing.
 #[derive(Debug, Default)]
 pub(super) struct Looks {
     /// How the folder was at the last look; `None` before the first.
@@ -192,20 +199,26 @@ impl Looks {
     /// Takes in the folder as it is `now` and answers which files are finished, oldest first. Each is told of once, unless
     /// it changes.
     pub(super) fn look(&mut self, entries: Vec<Entry>, now: UnixTime) -> Vec<Entry> {
-        let inodes: HashMap<u64, &str> = self
-            .last
-            .iter()
-            .map(|(name, look)| (look.entry.inode, name.as_str()))
-            .collect();
+        // Names that are gone: what had one may have another now. An inode alone does not tell, because it is given away again
+        // at once; and a segment that is gone was removed, not renamed.
+        let gone: HashMap<u64, &Entry> = {
+            let there: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+            self.last
+                .values()
+                .map(|look| &look.entry)
+                .filter(|entry| !there.contains(entry.name.as_str()) && !is_media(&entry.name))
+                .map(|entry| (entry.inode, entry))
+                .collect()
+        };
         self.count += 1;
         let mut this = HashMap::with_capacity(entries.len());
         for entry in entries {
             let before = self.last.get(&entry.name);
             let came_by_name = entry.inode != 0
                 && before.is_none_or(|look| look.entry.inode != entry.inode)
-                && inodes
+                && gone
                     .get(&entry.inode)
-                    .is_some_and(|name| **name != *entry.name);
+                    .is_some_and(|other| other.created == entry.created);
             let is_same_file = before.is_some_and(|look| look.entry.inode == entry.inode);
             let look = Look {
                 first: match before {
@@ -281,6 +294,7 @@ mod tests {
             size,
             modified: UnixTime(second * 1_000_000_000),
             inode,
+            created: None,
         }
     }
 
@@ -317,6 +331,61 @@ mod tests {
             names(&mut looks, 101, &[entry("a.m4s", 10, 101, 1)]),
             ["a.m4s"]
         );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_close_after_writing_and_a_move_in_are_ends() {
+        use notify::event::{
+            AccessKind, AccessMode, CreateKind, DataChange, EventKind, ModifyKind, RemoveKind,
+            RenameMode,
+        };
+        use std::path::Path;
+
+        let folder = Path::new("/live");
+        let seen = |kind, path: &str| {
+            let event = notify::Event::new(kind).add_path(path.into());
+            sights_of(&event, folder, UnixTime(7))
+        };
+        let close = |mode| EventKind::Access(AccessKind::Close(mode));
+        let rename = |mode| EventKind::Modify(ModifyKind::Name(mode));
+        let finished = [Sight::Finished("a.m4s".to_owned(), UnixTime(7))];
+        assert_eq!(seen(close(AccessMode::Write), "/live/a.m4s"), finished);
+        assert_eq!(seen(rename(RenameMode::To), "/live/a.m4s"), finished);
+        for kind in [
+            close(AccessMode::Read),
+            rename(RenameMode::From),
+            EventKind::Create(CreateKind::File),
+            EventKind::Modify(ModifyKind::Data(DataChange::Any)),
+            EventKind::Remove(RemoveKind::File),
+        ] {
+            assert!(seen(kind, "/live/a.m4s").is_empty(), "{kind:?}");
+        }
+        assert!(seen(close(AccessMode::Write), "/live/deeper/a.m4s").is_empty());
+        assert_eq!(
+            seen(EventKind::Remove(RemoveKind::Folder), "/live"),
+            [Sight::Gone]
+        );
+        assert_eq!(seen(rename(RenameMode::From), "/live"), [Sight::Gone]);
+    }
+
+    /// File systems give the number of a removed file to the next one.
+    #[test]
+    fn a_file_with_the_number_of_a_removed_one_is_not_finished() {
+        for (removed, created) in [("a.m4s", None), ("notes.txt", Some(UnixTime(1)))] {
+            let mut looks = Looks::default();
+            let mut before = entry(removed, 10, 100, 1);
+            before.created = created;
+            let _ = names(&mut looks, 100, &[before]);
+            let mut next = entry("b.m4s", 5, 101, 1);
+            next.created = created.map(|_| UnixTime(2));
+            assert_eq!(names(&mut looks, 101, &[next]), [""; 0], "{removed}");
+        }
+        // A playlist that was replaced.
+        let mut looks = Looks::default();
+        let _ = names(&mut looks, 100, &[entry("live.m3u8", 9, 100, 1)]);
+        let after = [entry("live.m3u8", 9, 101, 2), entry("b.m4s", 5, 101, 1)];
+        assert_eq!(names(&mut looks, 101, &after), [""; 0]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::{
     io,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -187,6 +187,8 @@ pub(super) struct SegmentWriter {
     tallies: Mutex<Vec<Tally>>,
     counts: Arc<WriterCounts>,
     done: Receiver<()>,
+    /// Nobody waits for the thread any more: another writer may have the folder.
+    is_given_up: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     tell: Arc<dyn Fn(Written) + Send + Sync>,
 }
@@ -202,6 +204,7 @@ impl SegmentWriter {
         let (queue, jobs) = bounded::<Job>(MOST_QUEUED);
         let (finished, done) = bounded(1);
         let queued = Arc::new(AtomicU64::new(0));
+        let is_given_up = Arc::new(AtomicBool::new(false));
         let counts = Arc::new(WriterCounts::default());
         let tallies = vec![
             Tally {
@@ -223,11 +226,18 @@ impl SegmentWriter {
         );
         let thread = thread::Builder::new().name(THREAD_NAME.to_owned()).spawn({
             let queued = Arc::clone(&queued);
+            let is_given_up = Arc::clone(&is_given_up);
             move || {
                 for job in jobs {
+                    if is_given_up.load(Ordering::Relaxed) {
+                        return;
+                    }
                     let size = job.what.size();
                     work.take(job);
                     queued.fetch_sub(size, Ordering::Relaxed);
+                }
+                if is_given_up.load(Ordering::Relaxed) {
+                    return;
                 }
                 work.finish();
                 let _ = finished.send(());
@@ -239,6 +249,7 @@ impl SegmentWriter {
             tallies: Mutex::new(tallies),
             counts,
             done,
+            is_given_up,
             thread: Some(thread),
             tell,
         })
@@ -384,7 +395,9 @@ impl Drop for SegmentWriter {
         self.queue.take();
         match self.done.recv_timeout(PATIENCE) {
             Err(RecvTimeoutError::Timeout) => {
-                // The thread hangs in the system and goes when that lets it; the host goes on.
+                // The thread hangs in the system and goes when that lets it, with no more than the one write it is in; the
+                // host goes on, and may have begun another run in this folder by then.
+                self.is_given_up.store(true, Ordering::Relaxed);
                 (self.tell)(Written::Warning(
                     "The disk does not answer: the end of the files is not written".to_owned(),
                 ));

@@ -7,7 +7,7 @@ use std::{
 
 use gst::prelude::*;
 
-use super::{http::Client, init, playlist::Playlist, wait_for};
+use super::{http::Client, init, playlist::Playlist, stream::engine_property, wait_for};
 
 /// `llhlssink mode=... location=...` alone in a pipeline.
 pub struct Watching {
@@ -22,8 +22,9 @@ pub struct Watching {
 impl Watching {
     pub fn start(location: &Path, mode: &str, properties: &str) -> Self {
         init();
+        let engine = engine_property();
         let line = format!(
-            "llhlssink name=sink port=0 host=127.0.0.1 playlist-length=10000 max-files=10000 mode={mode} location={} {properties}",
+            "llhlssink name=sink port=0 host=127.0.0.1 playlist-length=10000 max-files=10000 mode={mode} location={} {engine} {properties}",
             location.display()
         );
         let sink = gst::parse::launch(&line)

@@ -36,7 +36,7 @@ pub struct Stream {
 }
 
 /// `LLHLS_HTTP_ENGINE=tiny-http` runs tests over tiny_http, if the feature is built in.
-fn engine_property() -> &'static str {
+pub(super) fn engine_property() -> &'static str {
     match std::env::var("LLHLS_HTTP_ENGINE").as_deref() {
         Err(_) | Ok("" | "hyper") => "",
         Ok("tiny-http") => "http-engine=tiny-http",

@@ -34,9 +34,12 @@ struct Shelf {
 }
 
 impl Shelf {
-    /// Removes what is more than so many segments up to `newest`, those of earlier runs first, and init sections only they
-    /// needed.
-    fn tidy(&mut self, folder: &Folder, first: Msn, newest: Msn, most: usize) {
+    /// Removes what is more than is to be kept of segments up to `newest`, those of earlier runs first, and init sections only
+    /// they needed.
+    fn tidy(&mut self, folder: &Folder, first: Msn, newest: Msn, keep: Keep) {
+        let Keep::Newest(most) = keep else {
+            return;
+        };
         let keep_from = Msn((newest.0 + 1).saturating_sub(most as u64));
         let mut oldest = self.oldest.unwrap_or(newest);
         while oldest < keep_from {
@@ -298,10 +301,8 @@ impl Work {
         self.counts.bytes.fetch_add(open.bytes, Ordering::Relaxed);
         (self.tell)(Written::Segment(id, outline.msn));
         let listed = shelf.listing.add(&self.folder, outline, init);
-        if let Keep::Newest(most) = self.keep {
-            // Even when the playlist could not be written: there may be room for it then.
-            shelf.tidy(&self.folder, self.first, outline.msn, most);
-        }
+        // Even when the playlist could not be written: there may be room for it then.
+        shelf.tidy(&self.folder, self.first, outline.msn, self.keep);
         match listed.and_then(|()| self.offer_all()) {
             Ok(()) if std::mem::take(&mut self.is_failing) => {
                 (self.tell)(Written::Warning(format!(
@@ -316,7 +317,10 @@ impl Work {
     }
 
     fn list_gap(&mut self, id: RenditionId, outline: Outline) {
-        let listed = self.shelves[id.0].listing.add_gap(&self.folder, outline);
+        let shelf = &mut self.shelves[id.0];
+        let listed = shelf.listing.add_gap(&self.folder, outline);
+        // A disk that old segments fill up would never take a new one again.
+        shelf.tidy(&self.folder, self.first, outline.msn, self.keep);
         if let Err(error) = listed {
             self.complain(outline.msn, &error);
         }

@@ -209,6 +209,72 @@ fn what_finds_no_room_is_listed_when_there_is_some() {
     assert!(names.len() as u64 > full);
 }
 
+/// Files of ours may be what fills the disk.
+#[test]
+fn old_segments_go_also_while_no_new_one_can_be_written() {
+    let place = tempfile::tempdir().unwrap();
+    for blocked in 3..=5 {
+        fs::create_dir_all(place.path().join(format!("segment_{blocked:05}.m4s"))).unwrap();
+    }
+    let mut track = Track::new(RenditionId::MAIN, CONSTANTS);
+    let mut publications = vec![init("one")];
+    for _ in 1..=5 {
+        publications.extend(segment(&mut track));
+    }
+    let (_, lost) = written(place.path(), Keep::Newest(2), publications);
+    assert_eq!(lost, [3, 4, 5]);
+    for gone in [1, 2] {
+        let name = format!("segment_{gone:05}.m4s");
+        assert!(!place.path().join(&name).exists(), "{name}");
+    }
+}
+
+/// Its thread may come back when another writer has the folder.
+#[test]
+fn a_writer_that_was_given_up_writes_no_more() {
+    let place = tempfile::tempdir().unwrap();
+    let (go_on, may_go_on) = bounded::<()>(0);
+    let (told, written) = crossbeam_channel::unbounded();
+    // The disk: it takes one segment, and hangs.
+    let tell = move |what| {
+        let hangs = matches!(what, Written::Segment(..));
+        told.send(what).unwrap();
+        if hangs {
+            let _ = may_go_on.recv();
+        }
+    };
+    let settings = WriterSettings {
+        playlist_name: "live.m3u8".to_owned(),
+        renditions: vec![video("video")],
+        keep: Keep::All,
+    };
+    let folder = Folder::make(place.path()).unwrap();
+    let writer = SegmentWriter::start(folder, settings, Msn::FIRST, Arc::new(tell)).unwrap();
+    writer.offer(&Publication::Init(
+        RenditionId::MAIN,
+        video_init("an init section"),
+    ));
+    let mut track = Track::new(RenditionId::MAIN, CONSTANTS);
+    for publication in (0..2).flat_map(|_| segment(&mut track)) {
+        writer.offer(&publication);
+    }
+    let next = || written.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert_eq!(next(), Written::Segment(RenditionId::MAIN, Msn(1)));
+    drop(writer);
+    let Written::Warning(text) = next() else {
+        panic!("no warning");
+    };
+    assert!(text.contains("does not answer"), "{text}");
+    drop(go_on);
+    // Nothing more, and then the thread is gone.
+    let end = written.recv_timeout(Duration::from_secs(20));
+    assert_eq!(end, Err(RecvTimeoutError::Disconnected));
+    assert!(place.path().join("segment_00001.m4s").exists());
+    assert!(!place.path().join("segment_00002.m4s").exists());
+    let text = fs::read_to_string(place.path().join("live.m3u8")).unwrap();
+    assert!(!text.contains("#EXT-X-ENDLIST"), "{text}");
+}
+
 #[test]
 fn a_format_that_changes_in_a_lost_segment_breaks_once() {
     let place = tempfile::tempdir().unwrap();
