@@ -133,6 +133,8 @@ pub struct LiveWindow {
     discontinuity_sequence: u64,
     /// Set with the first segment.
     constants: Option<Constants>,
+    /// The duration of that segment: what is reckoned from it never changes.
+    first_duration: Nanos,
     /// Whether there is a playlist: the presentation is live, and so is this rendition in it.
     is_live: bool,
     /// The oldest segment whose parts may be listed.
@@ -180,6 +182,7 @@ impl LiveWindow {
             first_listed: Msn::FIRST,
             discontinuity_sequence: 0,
             constants: None,
+            first_duration: Nanos(0),
             is_live: false,
             first_with_parts: Msn::FIRST,
             longest_playlist: Nanos(0),
@@ -496,7 +499,7 @@ impl LiveWindow {
         segment.completed = Some(now);
         self.next_msn.0 += 1;
         if let Some(constants) = constants {
-            self.fix_constants(constants, segment.msn, events);
+            self.fix_constants(constants, &segment, events);
         }
         events.push(self.completed(&segment, now));
         if let Some(constants) = &self.constants
@@ -546,7 +549,7 @@ impl LiveWindow {
         }
     }
 
-    fn fix_constants(&mut self, constants: Constants, msn: Msn, events: &mut Vec<Event>) {
+    fn fix_constants(&mut self, constants: Constants, segment: &Segment, events: &mut Vec<Event>) {
         if let Some(fixed) = &self.constants {
             if *fixed != constants {
                 self.tell(Violation::ConstantsChanged, events);
@@ -558,8 +561,9 @@ impl LiveWindow {
             return;
         }
         if !constants.first_segment_has_parts {
-            self.first_with_parts = Msn(msn.0 + 1);
+            self.first_with_parts = Msn(segment.msn.0 + 1);
         }
+        self.first_duration = segment.duration.nanos();
         self.constants = Some(constants);
     }
 

@@ -184,6 +184,36 @@ fn whether_deltas_are_offered_depends_on_the_length_that_was_set() {
     }
 }
 
+/// TARGETDURATION is in whole seconds, so half-second segments take twice as many to get beyond six of them.
+#[test]
+fn deltas_are_offered_where_there_will_be_something_to_skip() {
+    // Parts of 0.2 s.
+    for (length, parts, offer) in [
+        (12, 3, true),
+        (10, 3, false),
+        (11, 3, true),
+        (6, 5, false),
+        (7, 5, true),
+        (12, 2, false),
+        (15, 2, false),
+        (16, 2, true),
+    ] {
+        let mut stream = of_length(length);
+        let mut most = 0;
+        for _ in 0..40 {
+            stream.segment(parts);
+            for _ in 1..parts {
+                stream.part();
+            }
+            most = most.max(stream.window().skippable());
+            stream.part();
+            stream.end_segment();
+        }
+        let is_offered = stream.window().skip_boundary().is_some();
+        assert_eq!((is_offered, most > 0), (offer, offer), "{length} {parts}");
+    }
+}
+
 #[test]
 fn deltas_are_for_live_playlists_that_have_something_to_skip() {
     let whole = Content::Playlist(RenditionId::MAIN);
@@ -230,6 +260,8 @@ proptest! {
         let mut formats = ["<a>", "<b>"].iter().cycle();
         let mut before: Vec<(Nanos, Playlist)> = Vec::new();
         let mut skipped = 0;
+        // The first one says how long segments are.
+        stream.segment(5);
         for (parts, what) in steps {
             match what {
                 0 => stream.discontinuity(),

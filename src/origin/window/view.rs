@@ -97,11 +97,15 @@ impl LiveWindow {
     }
 
     /// The Skip Boundary in seconds from the end of the playlist, CAN-SKIP-UNTIL. `None` when a playlist of the length that
-    /// was set has nothing beyond it. Follows from settings and constants alone, so it never changes (rule PL-17).
+    /// was set has nothing beyond it, as far as segments are as long as the first one. Follows from what is fixed with that
+    /// one, so it never changes (rule PL-17).
     pub fn skip_boundary(&self) -> Option<u32> {
         let constants = self.constants()?;
-        let is_long = self.settings.playlist_length > SKIP_BOUNDARY_TARGET_DURATIONS as usize;
-        is_long.then(|| SKIP_BOUNDARY_TARGET_DURATIONS.saturating_mul(constants.target_duration))
+        let boundary = SKIP_BOUNDARY_TARGET_DURATIONS.saturating_mul(constants.target_duration);
+        let length = i64::try_from(self.settings.playlist_length).unwrap_or(i64::MAX);
+        let listed = self.first_duration.0.saturating_mul(length);
+        // The open segment is never as long as a whole one: as many as just reach the boundary do not reach beyond it.
+        (listed > Nanos::from_seconds(i64::from(boundary)).0).then_some(boundary)
     }
 
     /// How many listed segments a delta update may leave out: those that lie beyond the Skip Boundary to their last
