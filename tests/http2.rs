@@ -25,9 +25,14 @@ struct Live {
 impl Live {
     /// With two whole segments out and two parts of the third.
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// The same with these properties as well.
+    fn with(properties: &str) -> Self {
         static FRAMES: LazyLock<Frames> = LazyLock::new(|| Frames::snow(110));
         let frames = FRAMES.clone();
-        let fed = FedStream::new(&frames.caps, "tls-port=-1");
+        let fed = FedStream::new(&frames.caps, &format!("tls-port=-1 {properties}"));
         fed.stream.play();
         let mut live = Self {
             fed,
@@ -111,6 +116,25 @@ async fn thirty_reloads_wake_together() {
     }
 }
 
+/// A stream that is refused is refused alone: others on its connection watch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn over_a_limit_one_request_is_refused_and_not_its_connection() {
+    let mut live = Live::with("max-parked=1");
+    let client = Http2::connect(live.port()).await;
+    let path = "/live.m3u8?_HLS_msn=3&_HLS_part=2";
+    let first = client.get_later(path);
+    live.wait_for_parked(1);
+    let second = client.get(path).await;
+    assert_eq!(second.status, 503, "{}", second.text());
+    assert_eq!(second.header("retry-after"), Some("1"));
+    assert_eq!(second.header("access-control-allow-origin"), Some("*"));
+    let long = client.get(&format!("/{}", "x".repeat(20_000))).await;
+    assert_eq!(long.status, 431, "{}", long.text());
+    live.feed(6);
+    assert_eq!(in_time(first).await.unwrap().status, 200);
+    assert!(!client.is_closed());
+}
+
 /// RST_STREAM while parked: the others stay.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_request_that_is_given_up_is_forgotten() {
@@ -154,7 +178,7 @@ async fn a_stop_answers_whoever_waits_and_closes() {
     }
 }
 
-/// A window that stays shut would hold parts in memory for ever.
+/// A window that stays shut would hold parts in memory for ever, whatever else its client takes meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn who_leaves_an_answer_lying_is_cut_off() {
     let live = Live::new();
@@ -167,6 +191,10 @@ async fn who_leaves_an_answer_lying_is_cut_off() {
     let (has_stalled, is_slow) = tokio::join!(
         tokio::time::timeout(support::PATIENCE, async {
             while !stalled.is_closed() {
+                // Other answers it takes at once. The last one is cut off.
+                if let Ok(other) = stalled.begin("/live.m3u8").await {
+                    let _ = other.into_body().collect().await;
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }),

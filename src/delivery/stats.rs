@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::origin::Origin;
+use crate::origin::event::Violation;
 use crate::origin::media::{RenditionId, RenditionKind};
 use crate::origin::rendition::Rendition;
 use crate::origin::window::LiveEdge;
@@ -36,6 +37,8 @@ pub struct Stats {
     pub delays: DelayStats,
     /// Publications that broke the protocol.
     pub violations: u64,
+    /// The last of those: its rendition, and what was wrong.
+    pub last_violation: Option<(String, Violation)>,
 }
 
 /// One track, and so one rendition.
@@ -433,6 +436,10 @@ impl Stats {
                 "capture_to_publish": self.delays.capture_to_publish.json(),
             },
             "violations": self.violations,
+            "last_violation": self
+                .last_violation
+                .as_ref()
+                .map(|(rendition, violation)| format!("{rendition}: {violation}")),
         })
         .to_string()
     }
@@ -489,6 +496,13 @@ mod tests {
             json!({ "count": 2, "last_ms": 3.0, "mean_ms": 2.0, "max_ms": 3.0 })
         );
         assert_eq!(document["delays"]["capture_to_publish"]["mean_ms"], 0.0);
+        assert_eq!(document["last_violation"], Value::Null);
+        stats.last_violation = Some(("audio".to_owned(), Violation::EmptySegment));
+        let document: Value = serde_json::from_str(&stats.render()).unwrap();
+        assert_eq!(
+            document["last_violation"],
+            "audio: a segment ended without a part"
+        );
     }
 
     #[test]

@@ -235,7 +235,11 @@ async fn turn_away(
 ) {
     let exchange = async {
         let Some(tls) = tls else {
-            return say(&stream, &wire::unasked(&respond::no_room(&live, limit))).await;
+            return say(
+                &stream,
+                &wire::unasked(&respond::no_room(&live, limit, None)),
+            )
+            .await;
         };
         let Secured::Yes(mut stream) = shake_hands(stream, &tls).await? else {
             return Ok(());
@@ -252,8 +256,9 @@ async fn turn_away(
 }
 
 fn full(live: &Live, limit: Limit, request: &hyper::Request<Incoming>) -> hyper::Response<Chunks> {
-    let answer = respond::no_room(live, limit);
-    let answer = if wire::head(request).is_head() {
+    let head = wire::head(request);
+    let answer = respond::no_room(live, limit, head.origin);
+    let answer = if head.is_head() {
         answer.without_body()
     } else {
         answer

@@ -97,8 +97,9 @@ pub(super) const GOAWAY_GRACE: Duration = Duration::from_secs(30);
 /// empty frames, and answers some.
 const MOST_STREAM_BYTES_READ: usize = 1 << 20;
 
-/// Bytes the kernel may hold unsent for an HTTP/2 connection. With more, a playlist would queue behind the segment that
-/// another stream downloads.
+/// Bytes the kernel may hold unsent for a connection. With more, a playlist over HTTP/2 would queue behind the segment that
+/// another stream downloads; and who reads slowly, but enough, would make no progress to be seen for longer than
+/// [`PROGRESS_PERIOD`], because there is room for more only once a third of what is queued has gone.
 #[cfg(target_os = "linux")]
 const MAX_UNSENT_BYTES: u32 = 128 * 1024;
 
@@ -222,7 +223,11 @@ pub(super) fn tune(stream: &TcpStream) {
     // Rule HT-12: a released reload is one small write that must not wait for an acknowledgement.
     let _ = stream.set_nodelay(true);
     #[cfg(target_os = "linux")]
-    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT));
+    {
+        let socket = SockRef::from(stream);
+        let _ = socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT));
+        let _ = socket.set_tcp_notsent_lowat(MAX_UNSENT_BYTES);
+    }
 }
 
 /// The limit that a refusal of [`check`] is about.
@@ -336,11 +341,8 @@ impl SteadyStream {
         }
     }
 
-    /// Sets what a socket needs that carries several streams: they share the way out, and a client has more ways to keep the
-    /// server busy.
+    /// Looks at what comes as well: a client of several streams has more ways to keep the server busy.
     pub(super) fn carry_streams(&mut self) {
-        #[cfg(target_os = "linux")]
-        let _ = SockRef::from(&*self.stream).set_tcp_notsent_lowat(MAX_UNSENT_BYTES);
         self.intake = Some(Intake::begin());
     }
 
@@ -515,6 +517,21 @@ mod tests {
         (client.unwrap(), accepted.unwrap().0)
     }
 
+    #[test]
+    fn the_kernel_gives_up_on_who_acknowledges_nothing() {
+        block_on(async {
+            let (_client, accepted) = connect().await;
+            tune(&accepted);
+            let socket = SockRef::from(&accepted);
+            assert!(socket.tcp_nodelay().unwrap());
+            #[cfg(target_os = "linux")]
+            assert_eq!(
+                socket.tcp_user_timeout().unwrap(),
+                Some(UNACKNOWLEDGED_TIMEOUT)
+            );
+        });
+    }
+
     /// Writes 64 MB, more than kernels queue.
     async fn write(accepted: TcpStream) -> io::Result<()> {
         let mut stream = SteadyStream::new(accepted, Duration::from_millis(50));
@@ -549,6 +566,42 @@ mod tests {
             // And with it what the kernel still holds for it, which could take it hours.
             let end = read(&client, 1 << 20).await;
             assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        });
+    }
+
+    /// The kernels between would take megabytes at once, and then for a long time nothing.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_client_that_is_slow_and_steady_is_served() {
+        const PERIOD: Duration = Duration::from_millis(400);
+        const BYTES: usize = 24 << 20;
+        block_on(async {
+            let (client, accepted) = connect().await;
+            tune(&accepted);
+            let write = async {
+                let mut stream = SteadyStream::new(accepted, PERIOD);
+                let chunk = vec![0; BYTES];
+                let mut left = BYTES;
+                while left > 0 {
+                    left -=
+                        poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, &chunk[..left])).await?;
+                }
+                io::Result::Ok(())
+            };
+            // The kernel tells in steps of half of what may wait and a segment of loopback: twice that in a period.
+            let pace = PERIOD / 16;
+            let read = async {
+                let mut buffer = vec![0; MIN_PROGRESS_BYTES];
+                for _ in 0..60 {
+                    client.readable().await.unwrap();
+                    client.try_read(&mut buffer).unwrap();
+                    sleep(pace).await;
+                }
+            };
+            tokio::select! {
+                end = write => panic!("cut off: {end:?}"),
+                () = read => {}
+            }
         });
     }
 

@@ -536,7 +536,13 @@ fn count(stats: &mut Stats, event: &Event, handover: Nanos) {
                 .capture_to_publish
                 .record(*published - *captured);
         }
-        Event::Violation { .. } => stats.violations += 1,
+        Event::Violation {
+            rendition,
+            violation,
+        } => {
+            stats.violations += 1;
+            stats.last_violation = Some((rendition.clone(), *violation));
+        }
         Event::InitPublished { .. }
         | Event::SegmentPublished { .. }
         | Event::Gap { .. }

@@ -108,10 +108,10 @@ pub(super) fn refuse_and_close(live: &Live, head: &Head<'_>, refusal: &Refusal) 
     }
 }
 
-/// The answer to a connection that would be one too many, made without reading its request.
-pub(super) fn no_room(live: &Live, limit: Limit) -> Answer {
+/// The answer to a connection that would be one too many. `origin` is the page that asks; `None` when no request was read.
+pub(super) fn no_room(live: &Live, limit: Limit, origin: Option<&str>) -> Answer {
     let mut answer = Answer::refusal(&limits::refusal(limit));
-    live.cors().allow(None, &mut answer);
+    live.cors().allow(origin, &mut answer);
     Answer {
         is_last: true,
         ..answer

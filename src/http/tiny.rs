@@ -4,7 +4,8 @@
 //! request gets which answer (`respond`).
 //!
 //! tiny_http reads with a thread for each connection and has no time-outs for it. A request that waits is a future like any
-//! other; writing blocks, so it is done by a few threads of ours.
+//! other; writing blocks, so it is done by a few threads of ours. It writes the header Connection itself and closes only when
+//! the client wants to, so an answer that is to be the last one of its connection is not.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -70,7 +71,7 @@ pub(super) async fn serve(live: &Rc<Live>, listener: TcpListener) -> io::Result<
             Ok(connected) => {
                 tokio::task::spawn_local(answer(Rc::clone(live), request, connected));
             }
-            Err(limit) => drop(request.respond(respond::no_room(live, limit))),
+            Err(limit) => drop(request.respond(respond::no_room(live, limit, None))),
         }
     }
     drop(receiving);

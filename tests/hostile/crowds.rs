@@ -18,8 +18,14 @@ use crate::{
 /// Longer than any time-out of the server, on a busy machine.
 const TIMED_OUT: Duration = Duration::from_secs(90);
 
-/// Connections that are left are left this much later, as many as that.
+/// Connections that are left are left this much later, as many as that: a tenth of a second.
 const STAYING: usize = 50;
+
+/// The same where what they wait for is there within a tenth of a second.
+const STAYING_FOR_A_HINT: usize = 5;
+
+/// Requests before they are made anew: for a fifth of a part, so that most of those in a hint are held.
+const RENEWED: u32 = 10;
 
 pub(crate) fn flood(siege: &mut Siege) {
     siege.face("1,000 connects a second", |siege| {
@@ -35,27 +41,26 @@ pub(crate) fn flood(siege: &mut Siege) {
         per_second(count)
     });
     siege.face("500 abandons a second while parked", |siege| {
-        let before = siege.stats()["clients"]["abandoned"].as_u64().unwrap();
-        let count = abandon(siege, |siege| siege.parking_path(), 0);
-        wait_until("the parked to be gone", || {
-            let clients = &siege.stats()["clients"];
-            // The viewer who is there may be parked.
-            clients["parked"].as_u64().unwrap() <= 1
-        });
-        let abandoned = siege.stats()["clients"]["abandoned"].as_u64().unwrap() - before;
+        let before = abandoned(siege);
+        let count = abandon(siege, STAYING, |siege| get(&siege.parking_path()), 0);
+        // The viewer who is there may be parked.
+        wait_until("the parked to be gone", || parked(siege) <= 1);
+        let abandoned = abandoned(siege) - before;
         assert!(abandoned > 0, "nobody was parked");
         format!("{}, {abandoned} of them parked", per_second(count))
     });
     siege.face("500 abandons a second in the hint", |siege| {
-        let hint = |siege: &Siege| format!("/{}", siege.playlist().hint.unwrap());
-        per_second(abandon(siege, hint, 0))
+        let hint = |siege: &Siege| get(&format!("/{}", siege.playlist().hint.unwrap()));
+        let before = abandoned(siege);
+        let count = abandon(siege, STAYING_FOR_A_HINT, hint, 0);
+        wait_until("the parked to be gone", || parked(siege) <= 1);
+        let abandoned = abandoned(siege) - before;
+        assert!(abandoned > 0, "nobody was parked");
+        format!("{}, {abandoned} of them parked", per_second(count))
     });
     siege.face("500 abandons a second in a body", |siege| {
-        let segment = |siege: &Siege| {
-            let playlist = siege.playlist();
-            format!("/{}", playlist.segments.last().unwrap().uri)
-        };
-        per_second(abandon(siege, segment, 100))
+        // More than the kernel holds for who does not read: the server is in the middle of it when they leave.
+        per_second(abandon(siege, STAYING, segments, 100))
     });
 }
 
@@ -66,21 +71,44 @@ fn per_second(count: u32) -> String {
     )
 }
 
-/// Asks for a path that is made anew now and then, reads so many bytes of the answer, and leaves.
-fn abandon(siege: &Siege, path: impl Fn(&Siege) -> String, bytes: usize) -> u32 {
+fn abandoned(siege: &Siege) -> u64 {
+    siege.stats()["clients"]["abandoned"].as_u64().unwrap()
+}
+
+fn parked(siege: &Siege) -> u64 {
+    siege.stats()["clients"]["parked"].as_u64().unwrap()
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+/// The newest segment, a hundred times over: some ten megabytes.
+fn segments(siege: &Siege) -> String {
+    let playlist = siege.playlist();
+    get(&format!("/{}", playlist.segments.last().unwrap().uri)).repeat(100)
+}
+
+/// Sends requests that are made anew now and then, reads so many bytes of what comes, and leaves when so many others have come.
+fn abandon(
+    siege: &Siege,
+    staying_at_a_time: usize,
+    requests: impl Fn(&Siege) -> String,
+    bytes: usize,
+) -> u32 {
     let mut staying = VecDeque::new();
     let mut request = String::new();
     let mut nth = 0_u32;
     at_rate(500, || {
-        if nth.is_multiple_of(100) {
-            request = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", path(siege));
+        if nth.is_multiple_of(RENEWED) {
+            request = requests(siege);
         }
         nth += 1;
-        let mut client = connect(siege.port);
+        let mut client = connect_narrowly(siege.port);
         let _ = client.write_all(request.as_bytes());
         let _ = client.read_exact(&mut vec![0; bytes]);
         staying.push_back(client);
-        if staying.len() > STAYING {
+        if staying.len() > staying_at_a_time {
             staying.pop_front();
         }
     })
@@ -93,6 +121,17 @@ fn connect(port: u16) -> TcpStream {
     connection
 }
 
+/// With little room for what is not read: or the kernel takes it all in place of the reader.
+pub(crate) fn connect_narrowly(port: u16) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    socket.connect(&address.into()).unwrap();
+    socket.into()
+}
+
 pub(crate) fn linger(siege: &mut Siege) {
     let attack = "500 slowloris, 500 idle, 100 readers at 1 KB/s, 20 who read nothing, 12 half-sent POSTs, all at once";
     siege.face(attack, |siege| {
@@ -103,9 +142,7 @@ pub(crate) fn linger(siege: &mut Siege) {
             let head = b"GET /live.m3u8 HTTP/1.1\r\nHost: a\r\n";
             crowd.push(Lingerer::new(siege.port, head, Habit::Trickles));
         }
-        let segment = siege.playlist().segments.last().unwrap().uri.clone();
-        let request = format!("GET /{segment} HTTP/1.1\r\nHost: a\r\n\r\n");
-        let requests = request.repeat(100);
+        let requests = segments(siege);
         for nth in 0..120 {
             let habit = if nth < 100 {
                 Habit::Sips
@@ -169,12 +206,7 @@ impl Lingerer {
     const TURN: Duration = Duration::from_millis(100);
 
     fn new(port: u16, first: &[u8], habit: Habit) -> Self {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        // Or the kernel takes it all in place of the reader.
-        socket.set_recv_buffer_size(4096).unwrap();
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        socket.connect(&address.into()).unwrap();
-        let mut connection = TcpStream::from(socket);
+        let mut connection = connect_narrowly(port);
         connection.set_nonblocking(true).unwrap();
         // The server may stop reading before all of it is sent.
         let _ = connection.write_all(first);

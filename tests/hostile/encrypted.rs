@@ -1,19 +1,20 @@
 //! Attacks on the TLS port: on the handshake, and with HTTP/2 behind it.
 
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::TcpStream,
     thread,
     time::Duration,
 };
 
 use crate::{
+    crowds::connect_narrowly,
     siege::{Siege, attack_time},
     support::{
         Deadline, PATIENCE,
         frames::{
-            CONTINUATION, DATA, END_HEADERS, Frames, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, PING,
-            PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, get, get_block, literal,
+            ACK, CONTINUATION, DATA, END_HEADERS, Frames, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE,
+            PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, get, get_block, literal,
         },
     },
 };
@@ -26,6 +27,7 @@ const BATCH: u32 = 100;
 
 /// RFC 9113 7.
 const FLOW_CONTROL_ERROR: u32 = 3;
+const REFUSED_STREAM: u32 = 7;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
 pub(crate) fn attack_handshakes(siege: &mut Siege) {
@@ -47,7 +49,8 @@ pub(crate) fn attack_handshakes(siege: &mut Siege) {
         assert!(answer.len() < 100, "{answer:?}");
         "closed".to_owned()
     });
-    let attack = "300 silent handshakes, 50 silent after theirs, 50 that ask for segments and open no window, all at once";
+    let attack = "300 silent handshakes, 50 silent after theirs, 50 that open no window, 50 that read 1 KB/s, 20 that \
+        answer no ping, 20 that ask for nothing more, all at once";
     siege.face(attack, |siege| {
         let before = siege.stats()["limits"].clone();
         let mut silent: Vec<TcpStream> = (0..300)
@@ -55,49 +58,171 @@ pub(crate) fn attack_handshakes(siege: &mut Siege) {
                 let mut connection = connect(siege.tls_port);
                 if nth % 2 == 1 {
                     // A ClientHello that says it has 508 bytes.
-                    connection.write_all(b"\x16\x03\x01\x02\0\x01\0\x01\xfc").unwrap();
+                    connection
+                        .write_all(b"\x16\x03\x01\x02\0\x01\0\x01\xfc")
+                        .unwrap();
                 }
                 connection.set_nonblocking(true).unwrap();
                 connection
             })
             .collect();
-        let segment = siege.playlist().segments.last().unwrap().uri.clone();
-        let mut secured: Vec<Frames> = (0..50).map(|_| Frames::shake_hands(siege.tls_port)).collect();
-        for _ in 0..50 {
-            let mut frames = Frames::connect(siege.tls_port, &[(INITIAL_WINDOW_SIZE, 0)]);
-            for nth in 0..20 {
-                frames.get(2 * nth + 1, &format!("/{segment}")).unwrap();
-            }
-            secured.push(frames);
-        }
+        let segment = format!("/{}", siege.playlist().segments.last().unwrap().uri);
+        let mut guests: Vec<Guest> = [
+            (Habit::Silent, 50),
+            (Habit::Shuts, 50),
+            (Habit::Sips, 50),
+            (Habit::IsDeaf, 20),
+            (Habit::Idles, 20),
+            (Habit::Watches, 20),
+        ]
+        .iter()
+        .flat_map(|(habit, count)| [*habit].repeat(*count))
+        .map(|habit| Guest::new(siege.tls_port, habit, &segment))
+        .collect();
         let during = siege.check_service("while they are there");
         check_http2(siege);
         let deadline = Deadline::after(TIMED_OUT);
-        while !silent.is_empty() || !secured.is_empty() {
+        let is_unwelcome = |guest: &&Guest| guest.habit != Habit::Watches;
+        let mut turn = 0_u32;
+        loop {
             silent.retain(|connection| {
-                matches!(connection.peek(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+                matches!(connection.peek(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
             });
-            secured.retain_mut(|frames| {
-                frames.glance();
-                !frames.is_closed
-            });
-            let left = (silent.len(), secured.len());
-            assert!(!deadline.is_over(), "{left:?} are still there: {}", siege.stats());
-            thread::sleep(Duration::from_millis(100));
+            for guest in guests.iter_mut().filter(|guest| !guest.frames.is_closed) {
+                guest.live_on(turn);
+            }
+            turn += 1;
+            let left: Vec<Habit> = guests
+                .iter()
+                .filter(is_unwelcome)
+                .filter(|guest| !guest.frames.is_closed)
+                .map(|guest| guest.habit)
+                .collect();
+            if silent.is_empty() && left.is_empty() {
+                break;
+            }
+            assert!(
+                !deadline.is_over(),
+                "{} and {left:?} are still there: {}",
+                silent.len(),
+                siege.stats()
+            );
+            thread::sleep(Guest::TURN);
+        }
+        for guest in &guests {
+            let (frames, habit) = (&guest.frames, guest.habit);
+            match habit {
+                Habit::Watches => {
+                    assert!(!frames.is_closed && guest.answers > 1, "{}", guest.answers);
+                }
+                // It did nothing wrong.
+                Habit::Idles => assert_eq!(frames.goodbye, Some(0)),
+                Habit::IsDeaf => assert!(guest.answers > 1, "{}", guest.answers),
+                _ => assert_eq!(guest.answers, 0, "{habit:?}"),
+            }
         }
         let after = siege.stats()["limits"].clone();
         let over = |limit: &str| after[limit].as_u64().unwrap() - before[limit].as_u64().unwrap();
         assert!(over("handshake") >= 300, "{after}");
-        assert!(over("request_time") >= 50, "{after}");
-        assert!(over("progress") >= 50, "{after}");
+        assert!(over("request_time") >= 90, "{after}");
+        assert!(over("progress") >= 100, "{after}");
         format!(
-            "a viewer in {:.1} ms beside them; {} handshakes, {} silent and {} stalled ones cut off",
+            "a viewer in {:.1} ms beside them; {} handshakes, {} silent, deaf or idle and {} stalled ones cut off; 20 that \
+             watched meanwhile were not",
             during.as_secs_f64() * 1e3,
             over("handshake"),
             over("request_time"),
             over("progress")
         )
     });
+}
+
+/// A client that has shaken hands, and stays as long as it may.
+struct Guest {
+    frames: Frames,
+    habit: Habit,
+    /// The stream of its next request.
+    next: u32,
+    /// When it asks again, if it does.
+    pause: Deadline,
+    /// Answers that have begun.
+    answers: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Habit {
+    /// Says nothing.
+    Silent,
+    /// Asks for segments and opens no window for them.
+    Shuts,
+    /// Asks for segments, opens every window, and reads a kilobyte a second.
+    Sips,
+    /// Asks on and on, and answers no ping.
+    IsDeaf,
+    /// Asks once, and answers pings ever after.
+    Idles,
+    /// Asks on and on, and answers pings.
+    Watches,
+}
+
+impl Guest {
+    const TURN: Duration = Duration::from_millis(100);
+
+    /// Quiet enough to be pinged, and not idle.
+    const PAUSE: Duration = Duration::from_secs(12);
+
+    fn new(port: u16, habit: Habit, segment: &str) -> Self {
+        let frames = match habit {
+            Habit::Silent => Frames::shake_hands(port),
+            Habit::Shuts => Frames::connect(port, &[(INITIAL_WINDOW_SIZE, 0)]),
+            Habit::Sips => {
+                let mut frames =
+                    Frames::connect_over(connect_narrowly(port), &[(INITIAL_WINDOW_SIZE, 1 << 24)]);
+                let wide = frame(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes());
+                frames.send(&wide).unwrap();
+                frames
+            }
+            Habit::IsDeaf | Habit::Idles | Habit::Watches => Frames::connect(port, &[]),
+        };
+        let mut guest = Self {
+            frames,
+            habit,
+            next: 1,
+            pause: Deadline::after(Self::PAUSE),
+            answers: 0,
+        };
+        match habit {
+            Habit::Silent => {}
+            Habit::Shuts | Habit::Sips => (0..50).for_each(|_| guest.ask(segment)),
+            Habit::IsDeaf | Habit::Idles | Habit::Watches => guest.ask("/live.m3u8"),
+        }
+        guest
+    }
+
+    fn ask(&mut self, path: &str) {
+        // It may have been cut off.
+        let _ = self.frames.get(self.next, path);
+        self.next += 2;
+    }
+
+    fn live_on(&mut self, turn: u32) {
+        if self.habit == Habit::Sips {
+            let is_second = turn.is_multiple_of(10);
+            return self.frames.sip(if is_second { 1024 } else { 0 });
+        }
+        while let Some(received) = self.frames.glance() {
+            let is_question = received.kind == PING && received.flags & ACK == 0;
+            if is_question && self.habit != Habit::IsDeaf {
+                let _ = self.frames.send(&frame(PING, ACK, 0, &received.payload));
+            }
+            let has_headers = received.kind == HEADERS;
+            self.answers += u32::from(has_headers && self.habit != Habit::Shuts);
+        }
+        if self.pause.is_over() && matches!(self.habit, Habit::IsDeaf | Habit::Watches) {
+            self.pause = Deadline::after(Self::PAUSE);
+            self.ask("/live.m3u8");
+        }
+    }
 }
 
 /// Somebody who comes over HTTP/2 is served.
@@ -123,12 +248,14 @@ pub(crate) fn attack_http2(siege: &mut Siege) {
         });
     };
     face("rapid reset", &|siege| {
+        let before = siege.over("http2");
         let flood = flood(siege, |nth| {
             let stream = 2 * nth + 1;
             let mut bytes = get(stream, "/live.m3u8");
             bytes.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
             bytes
         });
+        assert!(siege.over("http2") > before, "{}", siege.stats());
         flood.assert_told(ENHANCE_YOUR_CALM)
     });
     face("rapid reset of parked requests", &|siege| {
@@ -261,6 +388,30 @@ pub(crate) fn attack_http2(siege: &mut Siege) {
             of(429)
         )
     });
+    face("101 streams at once", &|siege| {
+        // None of them is read, so all stay open.
+        let mut frames = Frames::connect(siege.tls_port, &[(INITIAL_WINDOW_SIZE, 0)]);
+        let path = format!("/{}", siege.playlist().segments.last().unwrap().uri);
+        let requests: Vec<u8> = (0..101).flat_map(|nth| get(2 * nth + 1, &path)).collect();
+        frames.send(&requests).unwrap();
+        let (mut answered, mut refused) = (0, None);
+        while refused.is_none() || answered < 100 {
+            frames.wait_for("100 answers and a refusal", |frame| match frame.kind {
+                HEADERS => {
+                    answered += 1;
+                    Some(())
+                }
+                RST_STREAM => {
+                    let code = u32::from_be_bytes(frame.payload[..4].try_into().unwrap());
+                    refused = Some((frame.stream, code));
+                    Some(())
+                }
+                _ => None,
+            });
+        }
+        assert_eq!(refused, Some((201, REFUSED_STREAM)));
+        format!("{answered} answered, the last one refused")
+    });
     face("frames no connection has", &|siege| {
         let mut told = Vec::new();
         for bytes in [
@@ -349,10 +500,7 @@ fn pour(siege: &Siege, reads: bool, make: impl Fn(u32) -> Vec<u8>) -> Flood {
     while !deadline.is_over() && !frames.is_closed && frames.goodbye.is_none() {
         let batch: Vec<u8> = (sent..sent + BATCH).flat_map(&make).collect();
         if let Err(error) = frames.send(&batch) {
-            is_blocked = matches!(
-                error.kind(),
-                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
-            );
+            is_blocked = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
             break;
         }
         sent += BATCH;

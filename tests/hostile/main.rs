@@ -51,6 +51,7 @@ fn floods() {
 fn clients_that_stay_and_do_nothing() {
     // On a busy machine it takes a while until all of them are served: what they ask for is still there then.
     let mut siege = Siege::start("max-connections=2000 max-files=60");
+    siege.memory_margin_kib = siege::CROWD_MARGIN_KIB;
     crowds::linger(&mut siege);
 }
 
@@ -64,6 +65,7 @@ fn no_descriptors_left() {
 #[test]
 fn handshakes() {
     let mut siege = Siege::start("tls-port=-1");
+    siege.memory_margin_kib = siege::CROWD_MARGIN_KIB;
     encrypted::attack_handshakes(&mut siege);
 }
 

@@ -241,7 +241,8 @@ pub fn check_ended(stream: &Stream, playlist: Playlist, allowed: Allowed) -> Run
     check_timeline(&run, allowed);
     check_frames(stream, &run, allowed);
     // The sink kept to the protocol between it and the origin.
-    assert_eq!(client.get("/stats.json").json()["violations"], 0);
+    let stats = client.get("/stats.json").json();
+    assert_eq!(stats["violations"], 0, "{}", stats["last_violation"]);
     run
 }
 

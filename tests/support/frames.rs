@@ -21,6 +21,7 @@ pub const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 
+pub const ACK: u8 = 1;
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 
@@ -102,7 +103,10 @@ pub struct Frames {
 impl Frames {
     /// Shakes hands; nothing of HTTP/2 is said yet.
     pub fn shake_hands(port: u16) -> Self {
-        let tcp = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        Self::shake_hands_over(TcpStream::connect(("127.0.0.1", port)).unwrap())
+    }
+
+    fn shake_hands_over(tcp: TcpStream) -> Self {
         tcp.set_nodelay(true).unwrap();
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         tcp.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -125,7 +129,12 @@ impl Frames {
 
     /// With these settings, and no table for the headers of answers.
     pub fn connect(port: u16, settings: &[(u16, u32)]) -> Self {
-        let mut frames = Self::shake_hands(port);
+        Self::connect_over(TcpStream::connect(("127.0.0.1", port)).unwrap(), settings)
+    }
+
+    /// The same over a connection that is there already.
+    pub fn connect_over(tcp: TcpStream, settings: &[(u16, u32)]) -> Self {
+        let mut frames = Self::shake_hands_over(tcp);
         let mut payload = Vec::new();
         for (name, value) in [&[(HEADER_TABLE_SIZE, 0)], settings].concat() {
             payload.extend(name.to_be_bytes());
@@ -150,6 +159,19 @@ impl Frames {
 
     pub fn get(&mut self, stream: u32, path: &str) -> io::Result<()> {
         self.send(&get(stream, path))
+    }
+
+    /// Takes so many bytes off the socket, if they are there, and no notice of them: nothing can be read after it.
+    pub fn sip(&mut self, bytes: usize) {
+        match self.stream.sock.read(&mut vec![0; bytes]) {
+            // The end, if bytes were wanted.
+            Ok(0) => self.is_closed |= bytes > 0,
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(_) => self.is_closed = true,
+        }
+        // Bytes that nobody reads hide the end of the connection behind them; a reset does not wait its turn.
+        self.is_closed |= self.stream.sock.take_error().unwrap().is_some();
     }
 
     /// A frame if one is there.

@@ -112,7 +112,8 @@ pub fn end_and_check(stream: &mut Stream) -> BTreeMap<String, Rendition> {
         .iter()
         .filter(|one| one.playlist.part_hold_back < 3 * one.playlist.part_target)
         .count();
-    assert_eq!(client.get("/stats.json").json()["violations"], late);
+    let stats = client.get("/stats.json").json();
+    assert_eq!(stats["violations"], late, "{}", stats["last_violation"]);
     renditions
         .into_iter()
         .map(|rendition| (rendition.pad().to_owned(), rendition))
