@@ -10,6 +10,10 @@ import std;
 include "origin.vcl";
 
 sub vcl_recv {
+    # A target with a scheme and a host would get past everything below.
+    if (req.url !~ "^/") {
+        return (synth(400));
+    }
     # Another spelling of a name, which would get past what is said of the name here: letters, digits and "-._~" need no
     # percent sign in a path (RFC 3986 6.2.2.2).
     if (req.url ~ "(?i)^[^?]*%(2[de]|3[0-9]|[46][1-9a-f]|[57][0-9a]|5f|7e)") {

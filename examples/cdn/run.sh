@@ -77,15 +77,18 @@ fi
 
 start_varnish() {
     sed -e "s/\.host = .*/.host = \"${origin%:*}\";/" -e "s/\.port = .*/.port = \"${origin##*:}\";/" \
+        -e "s/\.Host = .*/.Host = \"$origin\";/" \
         "$here/origin.vcl" >"$work/origin.vcl"
     local listen=(-a "http=$host:$port")
     [[ -z $tls_port ]] || listen+=(-a "tls=$work/tls.sock,PROXY,mode=666")
-    # A thread is held while an answer is written, not while its viewer waits.
+    # A thread is held while an answer is written, not while its viewer waits. Heads end well under what the origin takes, or
+    # its refusal of one viewer's would be everybody's for its time.
     start varnishd -F -j none -n "$work/varnish" "${listen[@]}" -T none -f "$here/cache.vcl" \
         -s malloc,256m -s Transient=malloc,128m \
         -p "vcl_path=$work:$here" -p feature=+http2 \
         -p thread_pools=1 -p thread_pool_min=100 -p thread_pool_max=2000 -p thread_queue_limit=2000 \
-        -p listen_depth=4096 -p timeout_idle=30
+        -p listen_depth=4096 -p timeout_idle=30 \
+        -p http_req_size=12k -p http_max_hdr=48
     if [[ -n $tls_port ]]; then
         cat >"$work/hitch.conf" <<CONF
 frontend = { host = "$host" port = "$tls_port" }
@@ -107,7 +110,10 @@ CONF
 
 start_nginx() {
     cp "$here/nginx.conf" "$work/"
-    echo "upstream origin { server $origin; keepalive 64; }" >"$work/origin.conf"
+    cat >"$work/origin.conf" <<CONF
+upstream origin { server $origin; keepalive 64; }
+map "" \$origin_host { default "$origin"; }
+CONF
     echo "listen $host:$port backlog=4096;" >"$work/listen.conf"
     [[ -z $tls_port ]] || cat >>"$work/listen.conf" <<CONF
 listen $host:$tls_port ssl http2 backlog=4096;
