@@ -7,7 +7,11 @@ mod support;
 use std::process::{Command, Output, Stdio};
 
 use gst::prelude::*;
-use support::{program, stream::Stream};
+use rustix::process::Signal;
+use support::{
+    program::{self, Program},
+    stream::Stream,
+};
 
 const SOURCE: &str = "videotestsrc is-live=true ! video/x-raw,width=160,height=120,framerate=30/1 \
                       ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! h264parse";
@@ -110,4 +114,82 @@ fn what_cannot_be_followed_is_said() {
     assert!(!output.status.success());
     let said = text(&output.stderr);
     assert!(said.contains("http://127.0.0.1:9/live.m3u8"), "{said}");
+}
+
+/// Over HTTPS with a certificate of the origin's own making, one of several renditions.
+#[test]
+fn a_rendition_over_https_can_be_chosen() {
+    let stream = Stream::of_branches(
+        &format!(
+            "{SOURCE} ! sink. audiotestsrc is-live=true samplesperbuffer=1024 ! avenc_aac ! aacparse ! sink."
+        ),
+        "segment-duration=500 part-duration=100 tls-port=-1",
+    );
+    stream.play();
+    let url = format!("https://localhost:{}/live.m3u8", stream.tls_port());
+    let output = run(&[&url, "--parts", "3"]);
+    assert!(!output.status.success());
+    assert!(
+        text(&output.stderr).contains("certificate"),
+        "{}",
+        text(&output.stderr)
+    );
+    for (piece, playlist) in [("audio", "live_audio.m3u8"), ("video", "live_video.m3u8")] {
+        let arguments = ["--parts", "3", "--json", "--insecure", "--rendition", piece];
+        let output = run(&[&[url.as_str()], &arguments[..]].concat());
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains(&format!("/{playlist}\n")), "{said}");
+        assert!(text(&output.stdout).lines().count() >= 4);
+    }
+    let output = run(&[&url, "--insecure", "--rendition", "no-such"]);
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("no-such"));
+}
+
+#[test]
+fn a_signal_ends_it_with_what_was_measured() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let stream = live();
+        let url = format!("http://127.0.0.1:{}/live.m3u8", stream.port());
+        let mut command = Command::new(program::example("llhls-latency"));
+        let mut program = Program::start(command.args([&url, "--json"]));
+        for _ in 0..3 {
+            program.wait_for_line("part", |line| line.contains(".m4s").then_some(()));
+        }
+        program.send(signal);
+        program.wait_for_line("summary", |line| {
+            line.contains("capture_to_received_p50_ms").then_some(())
+        });
+        let (status, complaints) = program.wait();
+        assert_eq!(status.code(), Some(0), "{complaints}");
+        assert!(complaints.starts_with("following http://"), "{complaints}");
+    }
+}
+
+/// On a terminal, when the figures go elsewhere.
+#[test]
+fn progress_is_shown_on_a_terminal() {
+    let stream = live();
+    let folder = program::scratch("progress");
+    let line = format!(
+        "exec {} http://127.0.0.1:{}/live.m3u8 --parts 4 --json >{}",
+        program::example("llhls-latency").display(),
+        stream.port(),
+        folder.join("figures").display()
+    );
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    let mut program = Program::start(&mut command);
+    // Parts may come two at a time.
+    for count in [1, 4] {
+        program.wait_for_line("progress", |line| {
+            let parts = line.split(" parts, ").next()?.parse::<usize>().ok()?;
+            (parts >= count && line.contains(" ms behind capture")).then_some(())
+        });
+    }
+    let (status, complaints) = program.wait();
+    assert_eq!(status.code(), Some(0), "{complaints}");
+    let figures = std::fs::read_to_string(folder.join("figures")).unwrap();
+    assert!(figures.lines().count() >= 5, "{figures}");
 }

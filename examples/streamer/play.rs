@@ -53,8 +53,6 @@ pub(crate) fn play(
             |message| reason(&message).into(),
         ));
     }
-    greet();
-
     let stage = Stage {
         main_loop: glib::MainLoop::new(None, false),
         sink: sink.clone(),
@@ -97,6 +95,8 @@ pub(crate) fn play(
             glib::ControlFlow::Continue
         })
     });
+    // It may take seconds to learn about the clock: a signal that comes meanwhile waits for the loop.
+    greet();
     stage.watch_status();
 
     stage.main_loop.run();

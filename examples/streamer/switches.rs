@@ -10,7 +10,7 @@ use clap::{Parser, ValueEnum};
 
 /// Streams a camera as Low-Latency HLS, with a web server of its own.
 #[derive(Debug, Parser)]
-// Python's argparse takes `--res` for `--resolution`, so old command lines may say it.
+// Python's argparse takes `--res` for `--resolution`, so old command lines may say it. `--m` and `--t` were one switch each.
 #[command(name = "llhls-streamer", version, infer_long_args = true)]
 pub(crate) struct Switches {
     /// The camera
@@ -48,12 +48,12 @@ pub(crate) struct Switches {
     pub(crate) playlist_length: u32,
 
     /// Segments that are kept, and listed in /timestamps.json
-    #[arg(long, value_name = "SEGMENTS", default_value_t = 20,
+    #[arg(long, alias = "m", value_name = "SEGMENTS", default_value_t = 20,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) max_files: u32,
 
     /// A moving test picture with a clock instead of a camera
-    #[arg(long)]
+    #[arg(long, alias = "t")]
     pub(crate) test_src: bool,
 
     /// The URL that viewers use, when it is another one: put before every URI in the playlists
@@ -381,6 +381,9 @@ mod tests {
 
     #[test]
     fn argparse_was_lenient_and_so_are_we() {
+        let switches = read("--m 30 --t").unwrap();
+        assert_eq!(switches.max_files, 30);
+        assert!(switches.test_src);
         let switches = read("--res=320x240 --frame 15 --http 0 --test").unwrap();
         assert_eq!(switches.resolution.to_string(), "320x240");
         assert_eq!(switches.framerate.to_string(), "15");

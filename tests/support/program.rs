@@ -85,6 +85,11 @@ impl Program {
         })
     }
 
+    /// Where its file systems are seen from here, those that only it has included. Linux only.
+    pub fn root(&self) -> PathBuf {
+        format!("/proc/{}/root", self.child.id()).into()
+    }
+
     pub fn said(&self) -> String {
         self.said.join("\n")
     }
