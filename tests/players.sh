@@ -60,7 +60,8 @@ skip() {
     skipped=$((skipped + 1))
 }
 
-# on_stream SCRIPT STREAM-OPTION... [-- SCRIPT-OPTION...]: a script of web/test/ against a rehearsal of its own, over SCHEME.
+# on_stream SCRIPT STREAM-OPTION... [-- SCRIPT-OPTION...]: a script of web/test/ against a rehearsal of its own, over SCHEME; with
+# TOKEN_IN=query its token is in the query instead of the path.
 on_stream() {
     local script=$1 options=() line='' address='' output input stream outcome=0
     shift
@@ -78,6 +79,7 @@ on_stream() {
     while [[ -z $address ]] && read -r -t "$START_DEADLINE" -u "$output" line; do
         [[ $line =~ player\ +("${SCHEME:-http}"://[^ ]+) ]] && address=${BASH_REMATCH[1]}
     done
+    [[ ${TOKEN_IN:-path} == path ]] || address=$(sed -E 's#/t/([^/]+)/$#/?token=\1#' <<<"$address")
     node "$script" "$address" "$@" || outcome=$?
     # It ends with its input.
     exec {input}>&- {output}<&-
@@ -103,15 +105,22 @@ else
     attempt "the player page plays on over a restart that continues" \
         node "$root/web/test/interrupted.mjs" "$rehearsal" --audio aac --on-restart continue \
         --sink track-timeout=2000
+    attempt "the player page obeys its viewer" on_stream "$root/web/test/controls.mjs" --ladder --audio aac
     attempt "hls.js climbs a ladder" on_stream "$root/web/test/levels.mjs" --ladder --audio aac
     attempt "hls.js plays Opus" on_stream "$root/web/test/hlsjs.mjs" --audio opus -- 10 --tracks audio,video
     attempt "hls.js plays a long window by delta updates, under an access token" on_stream "$root/web/test/hlsjs.mjs" \
         --audio aac --token a-rehearsal --sink "playlist-length=30 max-files=60" -- "$SECONDS_TO_PLAY" --tracks audio,video --deltas
+    TOKEN_IN=query attempt "hls.js plays with the token in the query" on_stream "$root/web/test/hlsjs.mjs" \
+        --audio aac --token a-rehearsal -- 10 --tracks audio,video
     # Its certificate is of its own making.
     SCHEME=https NODE_TLS_REJECT_UNAUTHORIZED=0 attempt "hls.js plays over HTTPS and HTTP/2" on_stream \
         "$root/web/test/hlsjs.mjs" --audio aac --sink tls-port=-1 -- 10 --tracks audio,video --protocol h2
     attempt "hls.js plays sound alone" on_stream "$root/web/test/hlsjs.mjs" --audio aac --no-video -- 10 --tracks audio
 fi
+attempt "ffmpeg decodes under an access token" on_stream "$root/web/test/table.mjs" \
+    --audio aac --token a-rehearsal -- 8 --only ffmpeg,ffprobe --tracks audio,video
+TOKEN_IN=query attempt "ffmpeg decodes with the token in the query" on_stream "$root/web/test/table.mjs" \
+    --audio aac --token a-rehearsal -- 8 --only ffmpeg,ffprobe --tracks audio,video
 attempt "ffmpeg decodes picture and sound" node "$root/web/test/table.mjs" "$url" 10 --only ffmpeg,ffprobe --tracks audio,video
 attempt "GStreamer plays picture and sound" \
     node "$root/web/test/table.mjs" "$url" "$SECONDS_TO_PLAY" --only hlsdemux2 --tracks audio,video

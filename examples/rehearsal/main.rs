@@ -2,8 +2,9 @@
 //!
 //!     cargo run --example rehearsal -- --audio aac --ladder
 //!
-//! It prints the address of the player page, with `--sink tls-port=-1` that over HTTPS as well, then takes one word a line on standard input: `pause` (nothing comes any
-//! more), `blind` (no picture does), `resume`, `resize` (another picture size from now on), `restart` (READY and back). It ends when standard input does.
+//! It prints the address of the player page, with `--sink tls-port=-1` that over HTTPS as well, then takes one word a line on
+//! standard input: `pause` (nothing comes any more), `blind` (no picture does), `resume`, `resize` (another picture size from
+//! now on), `restart` (READY and back). It ends when standard input does.
 //!
 //! Belongs here: sources that behave as tests want them to. Does not: anything for people, who have the streamer.
 

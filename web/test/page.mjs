@@ -3,33 +3,14 @@
 //
 //     node web/test/page.mjs URL [--screenshot PREFIX] [--size WIDTHxHEIGHT]
 
-import { START_DEADLINE_MS, addresses, commandLine, report, withPage } from './browser.mjs';
+import { START_DEADLINE_MS, commandLine } from './browser.mjs';
+import { movesOn, tryAll, until } from './cases.mjs';
 
 const MISSING = 'Built without hls.js: run `make`, then restart.';
 
 const { url, screenshot, viewport } = commandLine();
-const failures = [];
-const passed = [];
-
-try {
-  const { page: address } = await addresses(url);
-  const cases = { saysWhatIsMissing, playsNativelyWithoutHlsJs, comesBackWhenTheServerDoes, startsWhenTheServerCameLate, skipsALostPart, catchesUpWhenShownAgain };
-  for (const [name, run] of Object.entries(cases)) {
-    try {
-      await withPage({ viewport }, async (page) => {
-        await run(page, address);
-        // A failed case is worth a picture too, but the browser is gone by then: the message tells instead.
-        if (screenshot) await page.screenshot({ path: `${screenshot}${name}.png` });
-      });
-      passed.push(name);
-    } catch (error) {
-      failures.push(`${name}: ${error.message.split('\n')[0]}`);
-    }
-  }
-} catch (error) {
-  failures.push(error.message);
-}
-report({ player: 'player page', passed }, failures);
+const cases = { saysWhatIsMissing, playsNativelyWithoutHlsJs, comesBackWhenTheServerDoes, startsWhenTheServerCameLate, skipsALostPart, catchesUpWhenShownAgain };
+await tryAll(cases, { player: 'player page', url, screenshot, viewport });
 
 async function saysWhatIsMissing(page, address) {
   await page.addInitScript(() => { HTMLMediaElement.prototype.canPlayType = () => ''; });
@@ -114,21 +95,6 @@ async function takeServerAway(page, isTaken = () => true) {
     return isLost ? route.abort('connectionrefused') : route.continue();
   });
   return isThere;
-}
-
-async function until(page, state) {
-  try {
-    await page.waitForFunction((wanted) => document.body.dataset.state === wanted, state, { timeout: START_DEADLINE_MS });
-  } catch {
-    const [now, says] = await page.evaluate(() => [document.body.dataset.state, document.getElementById('message').textContent]);
-    throw new Error(`not "${state}" after ${START_DEADLINE_MS / 1000} s but "${now}": ${says}`);
-  }
-}
-
-async function movesOn(page, seconds = 2) {
-  const from = await page.evaluate(() => document.getElementById('video').currentTime);
-  const isMoved = ([start, distance]) => document.getElementById('video').currentTime - start >= distance;
-  await page.waitForFunction(isMoved, [from, seconds], { timeout: START_DEADLINE_MS });
 }
 
 async function isAtTheEdge(page) {
