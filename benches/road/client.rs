@@ -32,10 +32,10 @@ pub(crate) fn reload(port: &str, count: &str, path: &str) -> Outcome<()> {
 }
 
 /// Requests of hinted parts.
-pub(crate) fn hint(port: &str, count: &str) -> Outcome<()> {
+pub(crate) fn hint(port: &str, count: &str, path: &str) -> Outcome<()> {
     let mut connection = Connection::open(port)?;
     for _ in 0..count.parse::<usize>()? {
-        let playlist = connection.text(PLAYLIST)?;
+        let playlist = connection.text(path)?;
         let hint = playlist
             .lines()
             .find(|line| line.starts_with("#EXT-X-PRELOAD-HINT:TYPE=PART"))

@@ -5,7 +5,7 @@
     reason = "a writer with a pace is what is measured"
 )]
 
-use std::{fs, thread, time::Duration};
+use std::{fs, io::Write, path::Path, thread, time::Duration};
 
 use gst::prelude::*;
 
@@ -22,6 +22,8 @@ const FILE: &[u8] = include_bytes!("../../tests/data/ffmpeg-two-tracks.mp4");
 const PARTS_A_FILE: i64 = 2;
 
 const FILES: usize = 60;
+/// Segments of a second.
+const OWN_FILES: usize = 40;
 /// Between two files.
 const PACE: Duration = Duration::from_millis(230);
 
@@ -31,14 +33,57 @@ const INOTIFY_BAR: f64 = 3.0;
 const POLL_BAR: f64 = POLL_INTERVAL as f64 + 5.0;
 
 pub(crate) fn measure(footage: &Footage, table: &mut Table) -> Outcome<()> {
-    measure_mode("inotify", INOTIFY_BAR, table)?;
-    measure_mode("poll", POLL_BAR, table)?;
+    measure_mode("inotify", Ending::Moved, INOTIFY_BAR, table)?;
+    measure_mode("inotify", Ending::Closed, INOTIFY_BAR, table)?;
+    measure_mode("poll", Ending::Moved, POLL_BAR, table)?;
+    measure_own_files(footage, table)?;
     let folder = tempfile::tempdir()?;
     let recording = format!("location={}", folder.path().display());
     latency::measure_with("recording: ", &recording, footage, table)
 }
 
-fn measure_mode(mode: &str, bar: f64, table: &mut Table) -> Outcome<()> {
+/// How another program finishes a file.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    /// Written under another name and moved in: MOVED_TO.
+    Moved,
+    /// Written where it stays, half of it early: CLOSE_WRITE.
+    Closed,
+}
+
+impl Ending {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Moved => "file moved in",
+            Self::Closed => "file closed",
+        }
+    }
+
+    /// Writes a file for as long as the pace says, and tells when it was finished.
+    fn write(self, file: &Path) -> Outcome<i64> {
+        let draft = file.with_extension("tmp");
+        let mut writing = fs::File::create(match self {
+            Self::Moved => &draft,
+            Self::Closed => file,
+        })?;
+        let (early, late) = FILE.split_at(FILE.len() / 2);
+        writing.write_all(early)?;
+        thread::sleep(PACE);
+        writing.write_all(late)?;
+        let finished = now();
+        drop(writing);
+        match self {
+            Self::Closed => Ok(finished),
+            Self::Moved => {
+                let finished = now();
+                fs::rename(draft, file)?;
+                Ok(finished)
+            }
+        }
+    }
+}
+
+fn measure_mode(mode: &str, ending: Ending, bar: f64, table: &mut Table) -> Outcome<()> {
     let folder = tempfile::tempdir()?;
     let sink = gst::ElementFactory::make("llhlssink")
         .property("host", "127.0.0.1")
@@ -53,15 +98,10 @@ fn measure_mode(mode: &str, bar: f64, table: &mut Table) -> Outcome<()> {
     let running = Running(pipeline);
     running.0.set_state(gst::State::Playing)?;
 
-    // When each file was finished: moved in under its name, which inotify reports as it does a close.
     let mut finished = Vec::new();
     let mut write = || -> Outcome<()> {
-        let draft = folder.path().join("draft.tmp");
         let file = folder.path().join(format!("f_{:05}.m4s", finished.len()));
-        fs::write(&draft, FILE)?;
-        thread::sleep(PACE);
-        finished.push(now());
-        fs::rename(draft, file)?;
+        finished.push(ending.write(&file)?);
         Ok(())
     };
     let edge = || {
@@ -93,17 +133,34 @@ fn measure_mode(mode: &str, bar: f64, table: &mut Table) -> Outcome<()> {
             delays.push(answered - closed);
         }
     }
-    let delays = Sorted::new(delays);
+    let what = format!("{mode}: {} -> blocked reload read", ending.text());
+    show(&what, &Sorted::new(delays), bar, table);
+    Ok(())
+}
+
+/// The element's own files: from the last frame of a segment, which has to be cut, written and closed first.
+fn measure_own_files(footage: &Footage, table: &mut Table) -> Outcome<()> {
+    let folder = tempfile::tempdir()?;
+    let location = folder.path().display();
+    let live = latency::Live::start(&format!("mode=inotify location={location}"), footage)?;
+    let client = live.start_client("client-reload", OWN_FILES)?;
+    let answers = process::finish(client)?;
+    let (delays, _) = live.seen()?.delays(&answers)?;
+    let what = "inotify, with pads: last frame of a segment in -> blocked reload read";
+    show(what, &delays, INOTIFY_BAR, table);
+    Ok(())
+}
+
+fn show(what: &str, delays: &Sorted, bar: f64, table: &mut Table) {
     let count = delays.len();
     table.bar(
-        format!("{mode}: file finished -> blocked reload read, p50 of {count}"),
+        format!("{what}, p50 of {count}"),
         delays.percentile_ms(50),
         bar,
         "ms",
     );
     table.note(
-        format!("{mode}: the same, p99"),
+        format!("{what}, p99"),
         format!("{:.2} ms", delays.percentile_ms(99)),
     );
-    Ok(())
 }

@@ -1,6 +1,9 @@
 //! How long after its last frame a part is in a client's hands.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    process::Child,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use gst::prelude::*;
 
@@ -30,42 +33,16 @@ pub(crate) fn measure_with(
     footage: &Footage,
     table: &mut Table,
 ) -> Outcome<()> {
-    let running = Running::start(&format!(
-        "{} ! llhlssink name=sink host=127.0.0.1 port=0 send-keyframe-requests=false post-part-messages=true {properties}",
-        footage.live_source()
-    ))?;
-    let sink = running.0.by_name("sink").ok_or("llhlssink is there")?;
-    let entries = record_entries(&sink)?;
-    let port = sink.property::<u32>("current-port").to_string();
-    let count = PARTS.to_string();
-    let reload = process::start(&["client-reload", &port, &count, client::PLAYLIST])?;
-    let hint = process::start(&["client-hint", &port, &count])?;
+    let live = Live::start(properties, footage)?;
+    let reload = live.start_client("client-reload", PARTS)?;
+    let hint = live.start_client("client-hint", PARTS)?;
     let (reload, hint) = (process::finish(reload)?, process::finish(hint)?);
-
-    let last_frames = last_frames(&running)?;
-    let entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
-    let complete = |part: i64| -> Option<i64> {
-        let frame = *last_frames.get(usize::try_from(part).ok()?)?;
-        entries.get(frame).copied()
-    };
+    let seen = live.seen()?;
     for (what, answers) in [
         ("last frame in -> blocked reload read", reload),
         ("last frame in -> last byte of the hinted part", hint),
     ] {
-        let mut delays = Vec::new();
-        let mut asked_late = 0;
-        for answer in answers.iter().skip(WARM_UP) {
-            let [part, asked, answered] = answer[..] else {
-                return Err("a client printed something else".into());
-            };
-            let complete = complete(part).ok_or("a part was served that was not announced")?;
-            if asked < complete {
-                delays.push(answered - complete);
-            } else {
-                asked_late += 1;
-            }
-        }
-        let delays = Sorted::new(delays);
+        let (delays, asked_late) = seen.delays(&answers[WARM_UP..])?;
         let count = delays.len();
         table.bar(
             format!("{label}{what}, p50 of {count} parts"),
@@ -91,6 +68,73 @@ pub(crate) fn measure_with(
         }
     }
     Ok(())
+}
+
+/// A live stream whose frames are timed as they enter the element.
+pub(crate) struct Live {
+    running: Running,
+    entries: Arc<Mutex<Vec<i64>>>,
+    port: String,
+}
+
+impl Live {
+    /// With these properties of the element.
+    pub(crate) fn start(properties: &str, footage: &Footage) -> Outcome<Self> {
+        let running = Running::start(&format!(
+            "{} ! llhlssink name=sink host=127.0.0.1 port=0 send-keyframe-requests=false post-part-messages=true {properties}",
+            footage.live_source()
+        ))?;
+        let sink = running.0.by_name("sink").ok_or("llhlssink is there")?;
+        Ok(Self {
+            entries: record_entries(&sink)?,
+            port: sink.property::<u32>("current-port").to_string(),
+            running,
+        })
+    }
+
+    /// A client that waits for so many answers.
+    pub(crate) fn start_client(&self, what: &str, count: usize) -> Outcome<Child> {
+        process::start(&[what, &self.port, &count.to_string(), client::PLAYLIST])
+    }
+
+    /// What has come and gone so far.
+    pub(crate) fn seen(&self) -> Outcome<Seen> {
+        let entries = self.entries.lock();
+        Ok(Seen {
+            last_frames: last_frames(&self.running)?,
+            entries: entries.unwrap_or_else(PoisonError::into_inner).clone(),
+        })
+    }
+}
+
+/// What went into the element and what became of it.
+pub(crate) struct Seen {
+    entries: Vec<i64>,
+    last_frames: Vec<usize>,
+}
+
+impl Seen {
+    /// From the last frame of what was answered to the answer, and how many were asked for only after that.
+    pub(crate) fn delays(&self, answers: &[Vec<i64>]) -> Outcome<(Sorted, usize)> {
+        let complete = |part: i64| -> Option<i64> {
+            let frame = *self.last_frames.get(usize::try_from(part).ok()?)?;
+            self.entries.get(frame).copied()
+        };
+        let mut delays = Vec::new();
+        let mut asked_late = 0;
+        for answer in answers {
+            let [part, asked, answered] = answer[..] else {
+                return Err("a client printed something else".into());
+            };
+            let complete = complete(part).ok_or("a part was served that was not announced")?;
+            if asked < complete {
+                delays.push(answered - complete);
+            } else {
+                asked_late += 1;
+            }
+        }
+        Ok((Sorted::new(delays), asked_late))
+    }
 }
 
 /// When each frame enters the element.

@@ -64,7 +64,7 @@ fn main() -> ExitCode {
         .collect();
     let outcome = match words[..] {
         ["client-reload", port, count, path] => client::reload(port, count, path),
-        ["client-hint", port, count] => client::hint(port, count),
+        ["client-hint", port, count, path] => client::hint(port, count, path),
         ["pipeline-to-end", description] => cpu::child_to_end(description),
         ["pipeline-live", description] => cpu::child_live(description),
         ["glass-stream", part, start_offset] => glass::stream(part, start_offset),
