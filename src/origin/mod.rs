@@ -107,6 +107,8 @@ impl Origin {
                 rendition.is_absent = true;
                 Ok(())
             }),
+            // Tracks end on threads of their own: the last one's word for all may come before another's for itself.
+            Publication::EndOfRendition(_) if self.is_ended => {}
             Publication::EndOfRendition(id) => self.apply(id, &mut events, |rendition, events| {
                 rendition.window.end(now, events)
             }),

@@ -201,6 +201,15 @@ fn the_longest_part_target_is_known_when_it_goes_live() {
     assert_eq!(own.part_target, long);
 }
 
+/// Two tracks that end at the same moment, each on a thread of its own.
+#[test]
+fn an_end_of_one_may_come_after_the_end_of_all() {
+    let mut presentation = Presentation::of_video_and_audio().with_segments(1);
+    presentation.publish(Publication::EndOfStream);
+    let events = presentation.publish(Publication::EndOfRendition(AUDIO));
+    assert_eq!(events, []);
+}
+
 #[test]
 fn what_breaks_the_protocol_is_named_and_harms_no_other() {
     let mut presentation = Presentation::of_video_and_audio().with_segments(1);

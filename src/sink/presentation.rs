@@ -39,6 +39,8 @@ pub(super) struct Terms {
     dated_until: Option<UnixTime>,
     /// A rendition has ended, and no playlist goes on behind its EXT-X-ENDLIST.
     is_over: bool,
+    /// All of them have.
+    has_ended: bool,
 }
 
 impl Terms {
@@ -50,6 +52,7 @@ impl Terms {
             constants: HashMap::new(),
             dated_until: None,
             is_over: false,
+            has_ended: false,
         }
     }
 
@@ -71,7 +74,8 @@ impl Terms {
                 let end = part.program_date_time + part.duration.nanos();
                 self.dated_until = self.dated_until.max(Some(end));
             }
-            Publication::EndOfRendition(_) | Publication::EndOfStream => self.is_over = true,
+            Publication::EndOfRendition(_) => self.is_over = true,
+            Publication::EndOfStream => (self.is_over, self.has_ended) = (true, true),
             _ => {}
         }
     }
@@ -115,13 +119,13 @@ impl Presentation {
         if on_restart == OnRestart::Continue && !self.terms().is_over {
             self.publish(Publication::EndOfRun);
         } else {
-            self.publish(Publication::EndOfStream);
+            self.give_way();
         }
     }
 
-    /// Another takes its place: it is over, if it was not before.
+    /// Nothing comes any more: it is over, if it was not before.
     pub(super) fn give_way(&self) {
-        if !self.terms().is_over {
+        if !self.terms().has_ended {
             self.publish(Publication::EndOfStream);
         }
     }
