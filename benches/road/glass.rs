@@ -48,6 +48,8 @@ struct Start {
     p95: f64,
     first_frame: f64,
     stalls: u64,
+    /// How long the picture stood still, over what three frames take.
+    frozen: f64,
     unread: u64,
 }
 
@@ -96,6 +98,11 @@ pub(crate) fn measure(table: &mut Table) -> Outcome<()> {
                 stalls as f64,
                 0.0,
                 "",
+            );
+            let frozen: f64 = starts.iter().map(|start| start.frozen).sum();
+            table.note(
+                "the same: the picture stood still for, in all",
+                format!("{:.2} s", frozen / 1000.0),
             );
             let unread: u64 = starts.iter().map(|start| start.unread).sum();
             if unread > 0 {
@@ -182,6 +189,7 @@ fn watch(playlist: &str, player: &str) -> Outcome<Vec<Start>> {
             p95: number("p95")?,
             first_frame: number("startMs")?,
             stalls: count("stalls")?,
+            frozen: number("frozenMs")?,
             unread: count("unread")?,
         });
     }

@@ -53,12 +53,16 @@ for (let round = 0; round < starts; round += 1) {
 
 // In the page: how old each picture is when it comes on screen.
 function watchPicture({ FIELD, FIELDS, BITS }) {
-  window.glass = { began: performance.now(), firstFrame: null, ages: [], unread: 0, stalls: 0, stalledMs: 0, error: null };
+  window.glass = { began: performance.now(), firstFrame: null, ages: [], unread: 0, stalls: 0, stalledMs: 0, frozenMs: 0, error: null };
   const canvas = Object.assign(document.createElement('canvas'), { width: FIELDS * 4, height: 4 });
   const context = canvas.getContext('2d', { willReadFrequently: true });
   let stalledSince = null;
+  let before = null;
   const look = (now, { expectedDisplayTime }) => {
     glass.firstFrame ??= now;
+    // Three frames: what a viewer sees as a picture that stands still, whatever the player says of it.
+    if (before !== null) glass.frozenMs += Math.max(0, now - before - 100);
+    before = now;
     const scale = video.videoWidth / 1280;
     context.drawImage(video, 0, 0, FIELDS * FIELD * scale, FIELD * scale, 0, 0, canvas.width, canvas.height);
     const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
@@ -126,7 +130,7 @@ function read() {
   };
 }
 
-function judge({ began, firstFrame, ages, unread, stalls, stalledMs, error, dropped, target }) {
+function judge({ began, firstFrame, ages, unread, stalls, stalledMs, frozenMs, error, dropped, target }) {
   const sorted = ages.toSorted((a, b) => a - b);
   const percentile = (percent) => sorted[Math.max(0, Math.ceil((sorted.length * percent) / 100) - 1)] ?? null;
   return {
@@ -139,6 +143,7 @@ function judge({ began, firstFrame, ages, unread, stalls, stalledMs, error, drop
     dropped,
     stalls,
     stalledMs: Math.round(stalledMs),
+    frozenMs: Math.round(frozenMs),
     startMs: rounded(firstFrame - began, 0),
     targetMs: target === null ? null : Math.round(target * 1000),
   };
