@@ -22,8 +22,9 @@ const FILE: &[u8] = include_bytes!("../../tests/data/ffmpeg-two-tracks.mp4");
 const PARTS_A_FILE: i64 = 2;
 
 const FILES: usize = 60;
-/// Segments of a second.
+/// Segments of a second, and the usual parts of 200 ms in each.
 const OWN_FILES: usize = 40;
+const PARTS_A_SEGMENT: i64 = 5;
 /// Between two files.
 const PACE: Duration = Duration::from_millis(230);
 
@@ -138,15 +139,17 @@ fn measure_mode(mode: &str, ending: Ending, bar: f64, table: &mut Table) -> Outc
     Ok(())
 }
 
-/// The element's own files: from the last frame of a segment, which has to be cut, written and closed first.
+/// The element's own files: from the key frame that ends a segment, which then has to be written and closed.
 fn measure_own_files(footage: &Footage, table: &mut Table) -> Outcome<()> {
     let folder = tempfile::tempdir()?;
     let location = folder.path().display();
     let live = latency::Live::start(&format!("mode=inotify location={location}"), footage)?;
     let client = live.start_client("client-reload", OWN_FILES)?;
-    let answers = process::finish(client)?;
-    let (delays, _) = live.seen()?.delays(&answers)?;
-    let what = "inotify, with pads: last frame of a segment in -> blocked reload read";
+    let mut answers = process::finish(client)?;
+    // Now and then an answer goes out between two parts of a segment; how late that is says nothing of files.
+    answers.retain(|answer| (answer[0] + 1) % PARTS_A_SEGMENT == 0);
+    let (delays, _) = live.seen()?.delays(&answers, 1)?;
+    let what = "inotify, with pads: key frame after a segment in -> blocked reload read";
     show(what, &delays, INOTIFY_BAR, table);
     Ok(())
 }

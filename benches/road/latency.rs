@@ -42,7 +42,7 @@ pub(crate) fn measure_with(
         ("last frame in -> blocked reload read", reload),
         ("last frame in -> last byte of the hinted part", hint),
     ] {
-        let (delays, asked_late) = seen.delays(&answers[WARM_UP..])?;
+        let (delays, asked_late) = seen.delays(&answers[WARM_UP..], 0)?;
         let count = delays.len();
         table.bar(
             format!("{label}{what}, p50 of {count} parts"),
@@ -114,11 +114,15 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// From the last frame of what was answered to the answer, and how many were asked for only after that.
-    pub(crate) fn delays(&self, answers: &[Vec<i64>]) -> Outcome<(Sorted, usize)> {
+    /// From the last frame of what was answered, or so many after it, to the answer, and how many were asked for only after that.
+    pub(crate) fn delays(
+        &self,
+        answers: &[Vec<i64>],
+        frames_after: usize,
+    ) -> Outcome<(Sorted, usize)> {
         let complete = |part: i64| -> Option<i64> {
-            let frame = *self.last_frames.get(usize::try_from(part).ok()?)?;
-            self.entries.get(frame).copied()
+            let last = *self.last_frames.get(usize::try_from(part).ok()?)?;
+            self.entries.get(last + frames_after).copied()
         };
         let mut delays = Vec::new();
         let mut asked_late = 0;
