@@ -123,6 +123,24 @@ fn a_signal_ends_the_stream_for_those_who_wait() {
     }
 }
 
+/// While it still asks about the clock, which takes as long as `chronyc` does.
+#[test]
+fn a_signal_is_heard_from_the_first_line_on() {
+    let folder = scratch("slow-clock");
+    for program in ["chronyc", "timedatectl"] {
+        let path = folder.join(program);
+        fs::write(&path, "#!/bin/sh\nsleep 1\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = streamer(&SMALL);
+    command.env("PATH", format!("{}:/usr/bin:/bin", folder.display()));
+    let mut program = Program::start(&mut command);
+    program.wait_for_port();
+    program.send(Signal::INT);
+    let (status, complaints) = program.wait();
+    assert_eq!((status.code(), &*complaints), (Some(0), ""));
+}
+
 #[test]
 fn a_second_signal_ends_the_program_at_once() {
     let mut program = Program::start(&mut streamer(&SMALL));
@@ -365,6 +383,16 @@ fn newest(client: &mut Client) -> u64 {
     playlist(client).0.segments.last().unwrap().msn
 }
 
+fn ends_having_said_that_the_disk_is_full(program: Program) {
+    program.send(Signal::INT);
+    let (status, complaints) = program.wait();
+    assert_eq!(status.code(), Some(0), "{complaints}");
+    assert!(
+        complaints.contains("No space left on device"),
+        "{complaints}"
+    );
+}
+
 #[test]
 fn a_full_disk_costs_the_recording_and_not_the_stream() {
     let Some((mut program, folder)) = on_a_small_disk("recording", &[]) else {
@@ -385,13 +413,7 @@ fn a_full_disk_costs_the_recording_and_not_the_stream() {
         // The missing one's own name, and that of one that is there.
         after.is_some_and(|after| after.matches(".m4s").count() >= 2)
     });
-    program.send(Signal::INT);
-    let (status, complaints) = program.wait();
-    assert_eq!(status.code(), Some(0), "{complaints}");
-    assert!(
-        complaints.contains("No space left on device"),
-        "{complaints}"
-    );
+    ends_having_said_that_the_disk_is_full(program);
 }
 
 #[test]
@@ -420,13 +442,7 @@ fn a_full_disk_costs_the_files_and_not_those_who_watch() {
         fs::remove_file(ballast).unwrap();
         let next = newest(&mut client) + 1;
         support::wait_until("files again", || is_there(next) || is_there(next + 1));
-        program.send(Signal::INT);
-        let (status, complaints) = program.wait();
-        assert_eq!(status.code(), Some(0), "{mode}: {complaints}");
-        assert!(
-            complaints.contains("No space left on device"),
-            "{mode}: {complaints}"
-        );
+        ends_having_said_that_the_disk_is_full(program);
     }
 }
 

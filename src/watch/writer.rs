@@ -228,18 +228,15 @@ impl SegmentWriter {
             let queued = Arc::clone(&queued);
             let is_given_up = Arc::clone(&is_given_up);
             move || {
-                for job in jobs {
-                    if is_given_up.load(Ordering::Relaxed) {
-                        return;
-                    }
+                let goes_on = || !is_given_up.load(Ordering::Relaxed);
+                for job in jobs.into_iter().take_while(|_| goes_on()) {
                     let size = job.what.size();
                     work.take(job);
                     queued.fetch_sub(size, Ordering::Relaxed);
                 }
-                if is_given_up.load(Ordering::Relaxed) {
-                    return;
+                if goes_on() {
+                    work.finish();
                 }
-                work.finish();
                 let _ = finished.send(());
             }
         })?;

@@ -3,7 +3,6 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::TcpStream,
-    thread,
     time::Duration,
 };
 
@@ -83,15 +82,14 @@ pub(crate) fn attack_handshakes(siege: &mut Siege) {
         check_http2(siege);
         let deadline = Deadline::after(TIMED_OUT);
         let is_unwelcome = |guest: &&Guest| guest.habit != Habit::Watches;
-        let mut turn = 0_u32;
+        // Each turn waits for those that are welcome to hear something.
         loop {
             silent.retain(|connection| {
                 matches!(connection.peek(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
             });
             for guest in guests.iter_mut().filter(|guest| !guest.frames.is_closed) {
-                guest.live_on(turn);
+                guest.live_on();
             }
-            turn += 1;
             let left: Vec<Habit> = guests
                 .iter()
                 .filter(is_unwelcome)
@@ -107,7 +105,6 @@ pub(crate) fn attack_handshakes(siege: &mut Siege) {
                 silent.len(),
                 siege.stats()
             );
-            thread::sleep(Guest::TURN);
         }
         for guest in &guests {
             let (frames, habit) = (&guest.frames, guest.habit);
@@ -143,7 +140,7 @@ struct Guest {
     habit: Habit,
     /// The stream of its next request.
     next: u32,
-    /// When it asks again, if it does.
+    /// Until it asks or sips again, if it does.
     pause: Deadline,
     /// Answers that have begun.
     answers: u32,
@@ -165,12 +162,17 @@ enum Habit {
     Watches,
 }
 
+impl Habit {
+    fn pause(self) -> Deadline {
+        Deadline::after(Duration::from_secs(match self {
+            Self::Sips => 1,
+            // Quiet enough to be pinged, and not idle.
+            _ => 12,
+        }))
+    }
+}
+
 impl Guest {
-    const TURN: Duration = Duration::from_millis(100);
-
-    /// Quiet enough to be pinged, and not idle.
-    const PAUSE: Duration = Duration::from_secs(12);
-
     fn new(port: u16, habit: Habit, segment: &str) -> Self {
         let frames = match habit {
             Habit::Silent => Frames::shake_hands(port),
@@ -188,7 +190,7 @@ impl Guest {
             frames,
             habit,
             next: 1,
-            pause: Deadline::after(Self::PAUSE),
+            pause: habit.pause(),
             answers: 0,
         };
         match habit {
@@ -205,10 +207,13 @@ impl Guest {
         self.next += 2;
     }
 
-    fn live_on(&mut self, turn: u32) {
+    fn live_on(&mut self) {
+        let is_due = self.pause.is_over();
+        if is_due {
+            self.pause = self.habit.pause();
+        }
         if self.habit == Habit::Sips {
-            let is_second = turn.is_multiple_of(10);
-            return self.frames.sip(if is_second { 1024 } else { 0 });
+            return self.frames.sip(if is_due { 1024 } else { 0 });
         }
         while let Some(received) = self.frames.glance() {
             let is_question = received.kind == PING && received.flags & ACK == 0;
@@ -218,8 +223,7 @@ impl Guest {
             let has_headers = received.kind == HEADERS;
             self.answers += u32::from(has_headers && self.habit != Habit::Shuts);
         }
-        if self.pause.is_over() && matches!(self.habit, Habit::IsDeaf | Habit::Watches) {
-            self.pause = Deadline::after(Self::PAUSE);
+        if is_due && matches!(self.habit, Habit::IsDeaf | Habit::Watches) {
             self.ask("/live.m3u8");
         }
     }

@@ -15,17 +15,34 @@ fn start(
     renditions: Vec<RenditionSettings>,
     first: Msn,
 ) -> (SegmentWriter, Receiver<Written>) {
+    let (told, written) = crossbeam_channel::unbounded();
+    // Fails when a test does not want to hear.
+    let tell = move |written| drop(told.send(written));
+    (start_telling(place, keep, renditions, first, tell), written)
+}
+
+/// The same that tells somebody else, who may hold it up as a disk would.
+fn start_telling(
+    place: &Path,
+    keep: Keep,
+    renditions: Vec<RenditionSettings>,
+    first: Msn,
+    tell: impl Fn(Written) + Send + Sync + 'static,
+) -> SegmentWriter {
     let settings = WriterSettings {
         playlist_name: "live.m3u8".to_owned(),
         renditions,
         keep,
     };
-    let (told, written) = crossbeam_channel::unbounded();
-    // Fails when a test does not want to hear.
-    let tell = move |written| drop(told.send(written));
     let folder = Folder::make(place).unwrap();
-    let writer = SegmentWriter::start(folder, settings, first, Arc::new(tell)).unwrap();
-    (writer, written)
+    SegmentWriter::start(folder, settings, first, Arc::new(tell)).unwrap()
+}
+
+/// A recording of a video, with its init section.
+fn record_telling(place: &Path, tell: impl Fn(Written) + Send + Sync + 'static) -> SegmentWriter {
+    let writer = start_telling(place, Keep::All, vec![video("video")], Msn::FIRST, tell);
+    writer.offer(&init("an init section"));
+    writer
 }
 
 /// Writes a video and answers the playlist and what was lost.
@@ -168,17 +185,7 @@ fn what_finds_no_room_is_listed_when_there_is_some() {
             Written::Warning(_) => {}
         }
     };
-    let settings = WriterSettings {
-        playlist_name: "live.m3u8".to_owned(),
-        renditions: vec![video("video")],
-        keep: Keep::All,
-    };
-    let folder = Folder::make(place.path()).unwrap();
-    let writer = SegmentWriter::start(folder, settings, Msn::FIRST, Arc::new(tell)).unwrap();
-    writer.offer(&Publication::Init(
-        RenditionId::MAIN,
-        video_init("an init section"),
-    ));
+    let writer = record_telling(place.path(), tell);
     let mut track = Track::new(RenditionId::MAIN, CONSTANTS);
     let mut offer_segment = || {
         for _ in 0..5 {
@@ -243,17 +250,7 @@ fn a_writer_that_was_given_up_writes_no_more() {
             let _ = may_go_on.recv();
         }
     };
-    let settings = WriterSettings {
-        playlist_name: "live.m3u8".to_owned(),
-        renditions: vec![video("video")],
-        keep: Keep::All,
-    };
-    let folder = Folder::make(place.path()).unwrap();
-    let writer = SegmentWriter::start(folder, settings, Msn::FIRST, Arc::new(tell)).unwrap();
-    writer.offer(&Publication::Init(
-        RenditionId::MAIN,
-        video_init("an init section"),
-    ));
+    let writer = record_telling(place.path(), tell);
     let mut track = Track::new(RenditionId::MAIN, CONSTANTS);
     for publication in (0..2).flat_map(|_| segment(&mut track)) {
         writer.offer(&publication);
