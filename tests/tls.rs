@@ -355,7 +355,10 @@ async fn who_speaks_the_wrong_protocol_harms_nobody() {
 /// Ten seconds for a handshake.
 #[tokio::test]
 async fn silent_handshakes_end_and_count_against_the_cap() {
-    let stream = ready("tls-port=-1 max-connections=3");
+    let page = "https://a.example";
+    let stream = ready(&format!(
+        "tls-port=-1 max-connections=3 cors-origin={page},https://b.example"
+    ));
     let port = stream.tls_port();
     let silent: Vec<TcpStream> = (0..3).map(|_| connect(port)).collect();
     support::wait_until("the silent ones are counted", || {
@@ -367,7 +370,11 @@ async fn silent_handshakes_end_and_count_against_the_cap() {
         let answer = if protocol == HTTP1 {
             get_http1(secured.unwrap(), "/stats.json").await
         } else {
-            Http2::connect(port).await.get("/stats.json").await
+            let client = Http2::connect(port).await;
+            let answer = client.get_for_page(page, "/stats.json").await;
+            // And its page may read why (HT-08).
+            assert_eq!(answer.header("access-control-allow-origin"), Some(page));
+            answer
         };
         assert_eq!(answer.status, 503, "{protocol}");
         assert!(answer.header("retry-after").is_some());

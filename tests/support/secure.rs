@@ -144,6 +144,13 @@ impl Http2 {
 
     pub async fn send(&self, method: &str, path: &str) -> hyper::Result<Response<Incoming>> {
         let request = request(method, &format!("https://localhost{path}"));
+        self.send_request(request).await
+    }
+
+    async fn send_request(
+        &self,
+        request: Request<Empty<Bytes>>,
+    ) -> hyper::Result<Response<Incoming>> {
         let mut sender = self.sender.clone();
         in_time(async move {
             sender.ready().await?;
@@ -155,6 +162,14 @@ impl Http2 {
     pub async fn get(&self, path: &str) -> Answer {
         let answer = self.begin(path).await;
         whole(answer.unwrap_or_else(|error| panic!("{path}: {error}"))).await
+    }
+
+    /// GET by a page of that origin.
+    pub async fn get_for_page(&self, origin: &str, path: &str) -> Answer {
+        let mut request = request("GET", &format!("https://localhost{path}"));
+        let origin = origin.parse().unwrap();
+        request.headers_mut().insert("origin", origin);
+        whole(self.send_request(request).await.unwrap()).await
     }
 
     /// GET on a task of its own.
