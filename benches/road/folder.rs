@@ -71,15 +71,15 @@ impl Ending {
         writing.write_all(early)?;
         thread::sleep(PACE);
         writing.write_all(late)?;
-        let finished = now();
-        drop(writing);
         match self {
-            Self::Closed => Ok(finished),
             Self::Moved => {
+                drop(writing);
                 let finished = now();
                 fs::rename(draft, file)?;
                 Ok(finished)
             }
+            // The end of this closes it.
+            Self::Closed => Ok(now()),
         }
     }
 }
