@@ -243,6 +243,34 @@ fn sound_alone_that_says_it_is_silent_is_silence_too() {
     assert!(renditions["audio"].presented.len().abs_diff(whole) <= 2);
 }
 
+/// Sound cannot be presented early to make up for a hole, as a picture's decode time can.
+#[test]
+fn short_holes_in_sound_alone_are_silence() {
+    let mut pair = Pair::new(6, "");
+    pair.stream.play();
+    pair.video.end_of_stream().unwrap();
+    pair.push(0..1000, 5_000, "a");
+    pair.push(1300..2000, 5_000, "a");
+    // Behind a jump back as well.
+    pair.push(2000..3000, 0, "a");
+    pair.push(3100..5000, 0, "a");
+    pair.push(5700..6000, 0, "a");
+    let renditions = pair.end();
+    let sound = &renditions["audio"];
+    assert_eq!(breaks(sound).len(), 1);
+    let mut times = pair.sounds.buffers.iter().map(|frame| frame.pts());
+    let whole = times.position(|time| time.unwrap().seconds() >= 6);
+    assert_eq!(Some(sound.presented.len()), whole);
+    let far: Vec<i64> = sound
+        .presented
+        .windows(2)
+        .map(|pair| pair[1] - pair[0])
+        .filter(|apart| (apart - 21_333_333).abs() > 100_000)
+        .collect();
+    // The jump, where decode time leaves room for others.
+    assert_eq!(far.len(), 1, "{far:?}");
+}
+
 /// A picture that says so hands the lead over at once.
 #[test]
 fn a_picture_that_says_there_is_none_keeps_nobody_waiting() {

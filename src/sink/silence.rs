@@ -21,17 +21,21 @@ use crate::{
 const LONGEST_FILLED_HOLE: Nanos = Nanos::from_seconds(60);
 
 impl Feeder {
-    /// Before a frame of one of several tracks: fills the hole in the sound, if there is one. Nothing has to be done for the
-    /// leader: its holes are everyone's.
+    /// Before a frame of sound: fills the hole it comes after, if there is one. Where it leads, a longer hole than is bridged
+    /// is everyone's, and a discontinuity.
     pub(super) fn fill_hole(&self, road: &mut Road, frame: &Frame) -> Result<(), gst::FlowError> {
         if road.format.as_ref().and_then(Format::silence).is_none() {
             return Ok(());
         }
+        let hole = road.newest_sound.map(|newest| frame.presentation - newest);
         let is_follower = road.orders.has_company && !self.leads(road);
-        if is_follower {
+        if is_follower || hole.is_some_and(|hole| hole <= LONGEST_BRIDGED_HOLE) {
             self.fill(road, frame.presentation)?;
         }
-        road.newest_sound = road.newest_sound.max(Some(frame.presentation));
+        // A small step back is a frame out of order; after a large one time goes on from there.
+        let has_jumped_back = hole.is_some_and(|hole| -hole.0 >= LONGEST_BRIDGED_HOLE.0);
+        let before = road.newest_sound.filter(|_| !has_jumped_back);
+        road.newest_sound = before.max(Some(frame.presentation));
         Ok(())
     }
 
