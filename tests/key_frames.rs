@@ -2,6 +2,11 @@
 
 mod support;
 
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+};
+
 use gst::prelude::*;
 use support::{
     check::{Allowed, follow_and_check, play_and_check, play_and_check_but},
@@ -100,8 +105,8 @@ fn the_i_picture_of_an_open_gop_is_no_sync_sample() {
          ! x264enc speed-preset=veryfast bframes=2 key-int-max=15 option-string=open-gop=1 ! h264parse",
         "send-keyframe-requests=false",
     );
-    let key_frames = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let counted = std::sync::Arc::clone(&key_frames);
+    let key_frames = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = Arc::clone(&key_frames);
     let pad = stream.sink.static_pad("video").unwrap();
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         if let Some(buffer) = info.buffer()
@@ -138,4 +143,40 @@ fn frames_before_the_first_key_frame_are_dropped_and_counted() {
     assert_eq!(fed.stream.frames("dropped-before-key-frame"), 20);
     assert_eq!(fed.stream.frames("taken"), 45);
     assert!(run.segments[0][0].samples[0].is_sync);
+}
+
+/// h264parse keeps the newest request without a lock: one from another thread than the one that pushes frames through it may end
+/// in freed memory.
+#[test]
+fn requests_come_from_the_thread_that_brings_frames() {
+    let branches = format!(
+        "{DEFAULT_GOP} ! sink.video audiotestsrc num-buffers=720 samplesperbuffer=1000 ! audio/x-raw,rate=48000 \
+         ! avenc_aac ! aacparse ! sink.audio"
+    );
+    let mut stream = Stream::of_branches(&branches, "");
+    let bringing = Arc::new(Mutex::new(HashSet::new()));
+    let asking = Arc::new(Mutex::new(Vec::new()));
+    let (brought, asked) = (Arc::clone(&bringing), Arc::clone(&asking));
+    let pad = stream.sink.static_pad("video").unwrap();
+    let watched = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_UPSTREAM;
+    pad.add_probe(watched, move |_, info| {
+        let thread = std::thread::current().id();
+        if let Some(event) = info.event() {
+            if gst_video::UpstreamForceKeyUnitEvent::parse(event).is_ok() {
+                asked.lock().unwrap().push(thread);
+            }
+        } else {
+            brought.lock().unwrap().insert(thread);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    stream.play();
+    stream.wait_for_message("the end", |message| {
+        matches!(message.view(), gst::MessageView::Eos(_)).then_some(())
+    });
+    let (bringing, asking) = (bringing.lock().unwrap(), asking.lock().unwrap());
+    assert_eq!(bringing.len(), 1);
+    // One for each of fifteen segments, but for the last of which no frame comes any more.
+    assert!(asking.len() >= 10, "{asking:?}");
+    assert!(asking.iter().all(|thread| bringing.contains(thread)));
 }

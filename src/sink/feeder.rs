@@ -22,6 +22,7 @@ use super::{
     CAT, clock,
     collector::Collector,
     ensemble::Ensemble,
+    requests::Requests,
     road::{Access, Input, Orders, Road, count},
 };
 
@@ -80,6 +81,7 @@ impl Feeder {
             worker.stop();
         }
         old.end();
+        self.imp().requests.forget();
         // A run that begins anew because another pad came: what upstream has said before still holds.
         let pad = self.sinkpad();
         let caps = pad.sticky_event::<gst::event::Caps>(0);
@@ -121,6 +123,7 @@ pub(super) mod imp {
         line: Mutex<Option<Line>>,
         mode: Mutex<Mode>,
         pub(in crate::sink) counts: Arc<FrameCounts>,
+        pub(in crate::sink) requests: Requests,
     }
 
     #[derive(Clone)]
@@ -357,15 +360,16 @@ pub(super) mod imp {
                 );
                 return Err(gst::FlowError::Error);
             };
-            self.pass_on(Input::Frame(Access {
+            let result = self.pass_on(Input::Frame(Access {
                 bytes: bytes.to_vec(),
                 pts: buffer.pts(),
                 dts: buffer.dts(),
                 duration: buffer.duration(),
                 captured: clock::reference(buffer),
                 is_delta: buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
-            }))?;
-            Ok(gst::FlowSuccess::Ok)
+            }));
+            self.requests.send(&self.sinkpad);
+            result.map(|()| gst::FlowSuccess::Ok)
         }
 
         pub(in crate::sink) fn sink_event(&self, event: gst::Event) -> bool {
@@ -448,6 +452,7 @@ pub(super) mod imp {
                 line: Mutex::new(None),
                 mode: Mutex::new(Mode::Idle),
                 counts: Arc::default(),
+                requests: Requests::default(),
             }
         }
     }

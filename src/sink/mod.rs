@@ -21,6 +21,7 @@ mod messages;
 mod muxing;
 mod pads;
 mod presentation;
+mod requests;
 mod road;
 mod settings;
 mod silence;

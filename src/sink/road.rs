@@ -118,8 +118,6 @@ pub(super) struct Road {
     /// The frames of the open part, ready for the muxer.
     pub(super) frames: Vec<gst::Buffer>,
     has_arrived: bool,
-    /// Somebody upstream takes key-frame requests.
-    pub(super) is_heard: bool,
     /// Key frames asked for at once, one a second.
     pub(super) pleas: u32,
     /// Presentation time of the newest frame of sound.
@@ -154,7 +152,6 @@ impl Road {
             parts: 0,
             frames: Vec::new(),
             has_arrived: false,
-            is_heard: false,
             pleas: 0,
             newest_sound: None,
             is_silent: false,
@@ -208,9 +205,9 @@ impl Road {
             .is_some_and(|waited| Duration::from_nanos(waited) >= patience)
     }
 
-    /// What became of the requests for key frames, for warnings.
-    pub(super) fn request_fate(&self) -> &'static str {
-        match (self.orders.send_keyframe_requests, self.is_heard) {
+    /// What became of the requests for key frames, for warnings; `is_heard` if somebody upstream takes them.
+    pub(super) fn request_fate(&self, is_heard: bool) -> &'static str {
+        match (self.orders.send_keyframe_requests, is_heard) {
             (false, _) => "send-keyframe-requests is off and the encoder makes them further apart",
             (true, true) => "the encoder does not follow the requests for one",
             (true, false) => "nobody upstream takes requests for one",

@@ -3,7 +3,7 @@
 //! Belongs here: frames into the open part, parts through the muxer and out, ends of segments, requests for key frames. Does
 //! not: what is asked of the segmenter and when (`road`), driving the muxer (`muxing`), dates (`dates`).
 
-use gst::{prelude::*, subclass::prelude::*};
+use gst::subclass::prelude::*;
 
 use super::{
     CAT,
@@ -192,7 +192,7 @@ impl Feeder {
             && !road.has_warned_of_key_frames
         {
             road.has_warned_of_key_frames = true;
-            let reason = road.request_fate();
+            let reason = road.request_fate(self.requests.is_heard());
             gst::element_imp_warning!(
                 self,
                 gst::StreamError::Format,
@@ -232,8 +232,7 @@ impl Feeder {
             event = event.running_time(clock_time(Nanos(at.0)));
         }
         count(&self.counts.key_frame_requests);
-        // False when nobody upstream knows the event; the warning comes when a segment turns out long.
-        road.is_heard = self.sinkpad.push_event(event.build());
+        self.requests.add(event.build());
         if at.is_some() {
             return;
         }
@@ -245,7 +244,7 @@ impl Feeder {
                 (
                     "No key frame (IDR) came on the {} pad for {PLEAS_BEFORE_WARNING} s, and nothing can be published before one; {}",
                     road.orders.pad,
-                    road.request_fate()
+                    road.request_fate(self.requests.is_heard())
                 )
             );
         }
