@@ -1,7 +1,7 @@
 //! The configuration of an AV1 track, made from its sequence header.
 //!
 //! Belongs here: finding and reading a sequence header (AV1 Bitstream & Decoding Process Specification, 5.5), and `av1C`
-//! (AV1 Codec ISO Media File Format Binding, 2.3). Does not: where the box stands (`init`). mp4mux 1.22 leaves it empty.
+//! (AV1 Codec ISO Media File Format Binding, 2.3). Does not: where the box stands (`init`).
 
 /// Body of `av1C` for the first sequence header in `units`, open bitstream units as they are in a sample.
 pub(super) fn configuration(units: &[u8]) -> Option<Vec<u8>> {

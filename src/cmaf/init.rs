@@ -65,7 +65,7 @@ pub fn init(muxed: &[u8]) -> Result<Init, BoxError> {
     })
 }
 
-/// Fills the `av1C` that mp4mux 1.22 leaves empty, from the sequence header in the first sample.
+/// Writes `av1C` from the sequence header in the first sample: mp4mux 1.22 leaves it empty, 1.26 its last byte to chance.
 fn correct_av1c(mut moov: Vec<u8>, media: &[u8]) -> Vec<u8> {
     const NAME: &[u8] = b"av1C";
     // What lies between the begin of a box and the first one in it: names and sizes, entry counts, the sample entry.
@@ -94,10 +94,6 @@ fn correct_av1c(mut moov: Vec<u8>, media: &[u8]) -> Vec<u8> {
     let Some(body) = moov.get(at + 8..at + size) else {
         return moov;
     };
-    // Marker and version are in the first byte of one that is filled.
-    if body.first() == Some(&0x81) {
-        return moov;
-    }
     let Some(configuration) = super::av1::configuration(media) else {
         return moov;
     };
@@ -183,6 +179,27 @@ mod tests {
         let moov = boxes[1].whole.clone();
         let original = top_boxes(MUXED).unwrap();
         assert_eq!(init.bytes[moov], MUXED[original[1].whole.clone()]);
+    }
+
+    /// Written by mp4mux 1.26 for av1enc.
+    const AV1: &[u8] = include_bytes!("../../tests/data/mp4mux-1.26-av1-head.mp4");
+
+    #[test]
+    fn the_configuration_of_an_av1_track_is_what_its_sequence_header_says() {
+        let at = AV1.windows(4).position(|name| name == b"av1C").unwrap();
+        for left_over in [0, 0x5a, 0xff] {
+            let mut muxed = AV1.to_vec();
+            // Whatever was in memory there.
+            muxed[at + 7] = left_over;
+            let init = init(&muxed).unwrap();
+            assert_eq!(init.description.codec, "av01.0.00M.08");
+            let at = init
+                .bytes
+                .windows(4)
+                .position(|name| name == b"av1C")
+                .unwrap();
+            assert_eq!(init.bytes[at + 4..at + 8], [0x81, 0, 0x0c, 0]);
+        }
     }
 
     /// Written by mp4mux 1.22 for opusenc: pre-skip 312, 48,000 Hz, both little-endian.
