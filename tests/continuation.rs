@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::{fs, path::Path};
+
 use gst::prelude::*;
 use support::{
     check::Watcher,
@@ -90,6 +92,73 @@ fn ready_and_null_and_back_go_on() {
             fed.stream.client().body(&format!("/{uri}"));
         }
     }
+}
+
+/// Names of the segments in a folder, sorted.
+fn files(place: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(place)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("segment_"))
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn files_have_the_numbers_players_see() {
+    let frames = frames();
+    for state in [gst::State::Ready, gst::State::Null] {
+        let place = tempfile::tempdir().unwrap();
+        let properties = format!("on-restart=continue location={}", place.path().display());
+        let fed = FedStream::new(&frames.caps, &properties);
+        run(&fed, &frames, 3);
+        fed.wait_for_frames(FRAMES);
+        let port = u32::from(fed.stream.port());
+        fed.stream.sink.set_property("port", port);
+        rest(&fed.stream, state);
+        assert_eq!(fed.stream.sink.current_state(), state);
+        let first = files(place.path());
+        assert_eq!(first.len(), 4, "{first:?}");
+        let after = run(&fed, &frames, 7);
+        let gaps = after.segments.iter().filter(|segment| segment.is_gap);
+        assert_eq!(gaps.count(), 0, "{}", after.text);
+        rest(&fed.stream, gst::State::Null);
+        let names = files(place.path());
+        let expected: Vec<String> = (1..=8).map(|msn| format!("segment_{msn:05}.m4s")).collect();
+        assert_eq!(names, expected);
+        for segment in &after.segments {
+            let (_, name) = segment.uri.split_once('/').unwrap();
+            assert!(names.iter().any(|file| file == name), "{name}");
+        }
+    }
+}
+
+/// Another folder, which has more: nothing in it is written over, and players hear of no gaps.
+#[test]
+fn a_folder_that_is_further_keeps_what_it_has() {
+    let frames = frames();
+    let place = tempfile::tempdir().unwrap();
+    let old = place.path().join("segment_00040.m4s");
+    fs::write(&old, b"of yesterday").unwrap();
+    let fed = FedStream::new(&frames.caps, "on-restart=continue");
+    run(&fed, &frames, 3);
+    rest(&fed.stream, gst::State::Ready);
+    fed.stream
+        .sink
+        .set_property("location", place.path().to_str().unwrap());
+    let after = run(&fed, &frames, 7);
+    assert!(
+        after.segments.iter().all(|segment| !segment.is_gap),
+        "{}",
+        after.text
+    );
+    rest(&fed.stream, gst::State::Null);
+    assert_eq!(fs::read(&old).unwrap(), b"of yesterday");
+    assert_eq!(
+        files(place.path())[..2],
+        ["segment_00040.m4s", "segment_00041.m4s"]
+    );
 }
 
 #[test]

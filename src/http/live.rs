@@ -34,7 +34,7 @@ use crate::delivery::{
     Decision, Refusal, Reply, Request, Routes, decide, multivariant, timestamps,
 };
 use crate::origin::event::Event;
-use crate::origin::media::{Publication, RenditionId, RunId};
+use crate::origin::media::{Msn, Publication, RenditionId, RunId};
 use crate::origin::rendition::Renditions;
 use crate::origin::window::{Version, WindowSettings};
 use crate::origin::{Origin, Revision};
@@ -174,6 +174,10 @@ impl Live {
             limits,
         } = settings;
         let page = PageFiles::new(&playlist_name, style.base.as_ref());
+        if let Some(origin) = &going_on {
+            let mut stats = stats.lock().unwrap_or_else(PoisonError::into_inner);
+            stats.observe(origin);
+        }
         Self {
             playlists: renditions.iter().map(|_| Texts::default()).collect(),
             deltas: renditions.iter().map(|_| Texts::default()).collect(),
@@ -239,6 +243,11 @@ impl Live {
         }
         stats.observe(&origin);
         events
+    }
+
+    /// See [`Origin::next_run`].
+    pub(super) fn next_run(&self) -> Option<Msn> {
+        self.origin.borrow().next_run()
     }
 
     /// All that was published, for a server that goes on with it.

@@ -16,7 +16,10 @@ use std::iter;
 use std::net::{Shutdown, SocketAddr, TcpListener, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    mpsc::{SyncSender, sync_channel},
+};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -31,7 +34,7 @@ use crate::delivery::playlist::PlaylistStyle;
 use crate::delivery::stats::Stats;
 use crate::origin::Origin;
 use crate::origin::event::Event;
-use crate::origin::media::{Publication, RenditionSettings, RunId};
+use crate::origin::media::{Msn, Publication, RenditionSettings, RunId};
 use crate::time::{Nanos, UnixTime};
 
 /// The name of the thread, as debuggers and `top -H` show it.
@@ -271,6 +274,7 @@ pub struct Server {
 enum Message {
     /// What, when it was handed over, and when it was complete if that was earlier.
     Publish(Publication, Instant, Option<UnixTime>),
+    NextRun(SyncSender<Option<Msn>>),
     Stop,
     #[cfg(test)]
     Panic,
@@ -343,6 +347,15 @@ impl Server {
             Instant::now(),
             Some(completed),
         ));
+    }
+
+    /// The number the first segment of the next run will have, behind all that was handed over so far; `None` when that run
+    /// begins the presentation. Waits for the server's thread.
+    pub fn next_run(&self) -> Option<Msn> {
+        let (answer, answered) = sync_channel(1);
+        self.messages.send(Message::NextRun(answer)).ok()?;
+        // Fails when the thread has failed, and that was told.
+        answered.recv().ok().flatten()
     }
 
     /// Whether it still takes publications.
@@ -441,6 +454,10 @@ async fn apply(live: &Live, mut inbox: mpsc::UnboundedReceiver<Message>) {
                     let handover =
                         Nanos(i64::try_from(sent.elapsed().as_nanos()).unwrap_or(i64::MAX));
                     events.extend(live.publish(publication, now, handover));
+                }
+                Message::NextRun(answer) => {
+                    // Whoever asked waits, so there is room.
+                    let _ = answer.try_send(live.next_run());
                 }
                 Message::Stop => is_stopping = true,
                 #[cfg(test)]

@@ -29,6 +29,14 @@ impl Origin {
         }
     }
 
+    /// The number the first segment of the run that is about to begin has; `None` when it begins the presentation.
+    pub fn next_run(&self) -> Option<Msn> {
+        let has_begun = |rendition: &Rendition| rendition.window().has_begun();
+        let main = self.main().window();
+        let goes_on = self.renditions.iter().any(has_begun);
+        goes_on.then(|| main.first_of_run())
+    }
+
     /// The number of the first segment of a rendition in this run.
     pub(super) fn start(
         &mut self,
@@ -128,6 +136,7 @@ mod tests {
             [Event::SegmentPublished { msn: Msn(3), .. }]
         ));
         assert!(!stream.origin.is_ended());
+        assert_eq!(stream.origin.next_run(), Some(Msn(4)));
         assert!(stream.window().version() > before);
         assert_eq!(stream.window().next_part(), next, "the hint holds");
         // The same format again needs no other init section.

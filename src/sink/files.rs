@@ -118,7 +118,7 @@ impl LlHlsSink {
             });
         };
         let manner = settings.manner();
-        let going_on = presentation.stats().edge.map(|edge| Msn(edge.msn.0 + 1));
+        let going_on = presentation.next_run();
         let config = OutputSettings {
             location: location.into(),
             manner,
@@ -131,7 +131,7 @@ impl LlHlsSink {
                     None => Keep::All,
                 },
             },
-            first: going_on,
+            least: going_on,
         };
         let numbering = Arc::new(Mutex::new(None::<Arc<Numbering>>));
         let sink = self.obj().downgrade();
@@ -170,6 +170,8 @@ impl LlHlsSink {
             );
             gst::StateChangeError
         })?;
+        // One that goes on has numbers of its own, and the files have theirs should the folder be further: to tell players of
+        // gaps up to there would be to tell them of media there never was.
         let first = if going_on.is_none() {
             output.first().0.saturating_sub(Msn::FIRST.0)
         } else {

@@ -15,7 +15,7 @@ use crate::{
     http::Server,
     origin::{
         Origin,
-        media::{Publication, RenditionId, RenditionSettings},
+        media::{Msn, Publication, RenditionId, RenditionSettings},
     },
     time::UnixTime,
 };
@@ -156,6 +156,11 @@ impl Presentation {
         let terms = self.terms();
         let first = terms.constants.iter().min_by_key(|(id, _)| **id)?;
         Some(first.1.target_duration)
+    }
+
+    /// The number the run that is about to begin goes on with; `None` when it begins the presentation.
+    pub(super) fn next_run(&self) -> Option<Msn> {
+        self.server.next_run()
     }
 
     /// The server's figures.

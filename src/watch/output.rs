@@ -44,8 +44,8 @@ pub struct OutputSettings {
     pub poll_interval: Duration,
     /// What is written.
     pub writer: WriterSettings,
-    /// The number of the first segment; `None`: the one after what is in the folder.
-    pub first: Option<Msn>,
+    /// The number of the first segment at least; it is higher where the folder has that already.
+    pub least: Option<Msn>,
 }
 
 /// Files being written. Dropping it writes what waits and releases what is held.
@@ -87,7 +87,7 @@ impl Output {
             })
             .chain(listed(&folder, &settings.writer))
             .max();
-        let first = settings.first.or(next).unwrap_or(Msn::FIRST);
+        let first = next.max(settings.least).unwrap_or(Msn::FIRST);
         let Some(manner) = settings.manner else {
             let told = move |written| {
                 if let Written::Warning(text) = written {

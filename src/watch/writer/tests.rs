@@ -333,7 +333,7 @@ fn the_next_run_counts_on_behind_gaps_and_keeps_to_the_longer_target() {
             renditions: vec![video("video")],
             keep: Keep::All,
         },
-        first: None,
+        least: None,
     };
     let output = Output::start(settings, Box::new(|_| {})).unwrap();
     assert_eq!(output.first(), Msn(4));
