@@ -74,6 +74,16 @@ impl Drop for Ffmpeg {
     }
 }
 
+/// Lets ffmpeg write as fast as it can, to its end.
+fn offline(folder: &Path, arguments: &str) {
+    let written = Command::new("ffmpeg")
+        .args("-hide_banner -loglevel error -nostdin".split(' '))
+        .args(arguments.split(' '))
+        .current_dir(folder)
+        .status();
+    assert!(written.unwrap().success());
+}
+
 const TEST_PICTURE: &str = "-f lavfi -i testsrc=size=160x120:rate=30 -c:v libx264 -preset ultrafast -tune zerolatency -pix_fmt yuv420p -g 15";
 
 /// Decode times run on from part to part without a hole, whatever the files count from. Answers parts a segment.
@@ -278,6 +288,93 @@ fn what_is_being_written_at_the_start_waits_for_its_end() {
         read().filter(|playlist| playlist.segments.len() >= 3)
     });
     assert_eq!(playlist.segments.len(), 3, "each once");
+    check_line(&watching, &playlist);
+    watching.assert_no_warnings();
+}
+
+/// A writer that began long ago has written its init section long ago.
+#[test]
+fn a_folder_that_is_full_already_is_joined() {
+    for mode in ["inotify", "poll"] {
+        let place = tempfile::tempdir().unwrap();
+        offline(
+            place.path(),
+            &format!(
+                "{TEST_PICTURE} -t 8 -f hls -hls_time 0.5 -hls_list_size 0 -hls_segment_type fmp4 out.m3u8"
+            ),
+        );
+        let few = "segment-duration=500 playlist-length=4 max-files=8";
+        let watching = Watching::start(place.path(), mode, few);
+        let playlist = watching.wait_for_segments(4);
+        check_line(&watching, &playlist);
+        watching.assert_no_warnings();
+    }
+}
+
+#[test]
+fn the_init_section_of_another_day_says_nothing_of_what_comes() {
+    let place = tempfile::tempdir().unwrap();
+    offline(
+        place.path(),
+        &format!(
+            "-f lavfi -i sine {TEST_PICTURE} -c:a aac -t 2 -f hls -hls_time 0.5 -hls_segment_type fmp4 out.m3u8"
+        ),
+    );
+    let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
+    for entry in fs::read_dir(place.path()).unwrap() {
+        let file = fs::File::options()
+            .write(true)
+            .open(entry.unwrap().path())
+            .unwrap();
+        file.set_modified(yesterday).unwrap();
+    }
+    let watching = Watching::start(place.path(), "inotify", "segment-duration=500");
+    let _writer = Ffmpeg::start(
+        place.path(),
+        &format!("{TEST_PICTURE} -f hls -hls_time 0.5 -hls_segment_type fmp4 out.m3u8"),
+    );
+    watching.wait_for_segments(3);
+    watching.assert_no_warnings();
+}
+
+/// Some writers open and close a file for each fragment.
+#[test]
+fn what_is_added_to_a_closed_file_is_taken_once() {
+    const WHOLE: &[u8] = include_bytes!("data/ffmpeg-two-tracks.mp4");
+    let place = tempfile::tempdir().unwrap();
+    let watching = Watching::start(place.path(), "inotify", "segment-duration=400");
+    let name = place.path().join("a_000.m4s");
+    // Made first, as `touch` does.
+    fs::write(&name, b"").unwrap();
+    let fragments: Vec<usize> = WHOLE
+        .windows(4)
+        .enumerate()
+        .filter(|(_, name)| *name == b"moof")
+        .map(|(at, _)| at - 4)
+        .chain([WHOLE.len()])
+        .collect();
+    fs::write(&name, &WHOLE[..fragments[1]]).unwrap();
+    for (count, pair) in fragments[1..].windows(2).enumerate() {
+        support::wait_for("what is there", || {
+            let answer = watching.client().get("/live_video.m3u8");
+            let is_there = |text| Playlist::read(text).segments.len() > count;
+            (answer.status == 200 && is_there(answer.text())).then_some(())
+        });
+        let mut file = fs::File::options().append(true).open(&name).unwrap();
+        file.write_all(&WHOLE[pair[0]..pair[1]]).unwrap();
+    }
+    let playlist = support::wait_for("all fragments", || {
+        let answer = watching.client().get("/live_video.m3u8");
+        let playlist = Playlist::read(answer.text());
+        (playlist.segments.len() >= fragments.len() - 1).then_some(playlist)
+    });
+    assert_eq!(playlist.segments.len(), fragments.len() - 1, "each once");
+    assert!(
+        playlist
+            .segments
+            .iter()
+            .all(|segment| !segment.is_discontinuity)
+    );
     check_line(&watching, &playlist);
     watching.assert_no_warnings();
 }

@@ -156,6 +156,16 @@ impl Folder {
     }
 }
 
+impl Folder {
+    /// Whether a file begins with a box of one of these types.
+    pub(super) fn begins_with(&self, name: &str, types: &[[u8; 4]]) -> bool {
+        let mut head = [0; 8];
+        let read =
+            open_for_reading(&self.0.join(name)).and_then(|mut file| file.read_exact(&mut head));
+        read.is_ok() && types.iter().any(|kind| head.ends_with(kind))
+    }
+}
+
 /// What may be done to files of our own names.
 impl Folder {
     /// Makes the folder again after it was removed.
@@ -173,14 +183,21 @@ impl Folder {
             .enumerate()
             .map(|(place, rendition)| MediaNames::new(RenditionId(place), &rendition.name))
             .collect();
-        let entries = self.entries().unwrap_or_default();
+        // However many there are: a number that is overlooked is a file that is written over.
+        let entries = fs::read_dir(&self.0).into_iter().flatten();
         entries
-            .iter()
-            .flat_map(|entry| {
+            .filter_map(Result::ok)
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .flat_map(|name| {
                 let read = |(place, names): (usize, &MediaNames)| {
-                    Some((RenditionId(place), names.read(&entry.name)?))
+                    Some((RenditionId(place), names.read(&name)?))
                 };
-                names.iter().enumerate().filter_map(read)
+                names
+                    .iter()
+                    .enumerate()
+                    .filter_map(read)
+                    .collect::<Vec<_>>()
             })
             .collect()
     }
@@ -360,7 +377,12 @@ pub(super) fn is_plain(name: &str) -> bool {
         && !name.starts_with('.')
         && !name
             .chars()
-            .any(|letter| matches!(letter, '/' | '\\' | ':') || letter.is_control())
+            .any(|letter| matches!(letter, '/' | '\\') || is_drive(letter) || letter.is_control())
+}
+
+/// Where a colon ends the name of a drive or begins that of a stream. Elsewhere times of day are written with it.
+fn is_drive(letter: char) -> bool {
+    cfg!(windows) && letter == ':'
 }
 
 /// Whether a file of that name can hold media: what MP4 fragments and their init sections are usually called.
@@ -381,12 +403,18 @@ mod tests {
     #[test]
     fn names_that_lead_elsewhere_are_none_of_ours() {
         for name in [
-            "", ".", "..", "../a.m4s", "a/b.m4s", "a\\b.m4s", "C:b.m4s", ".a.m4s", "a\n.m4s",
+            "", ".", "..", "../a.m4s", "a/b.m4s", "a\\b.m4s", ".a.m4s", "a\n.m4s",
         ] {
             assert!(!is_plain(name), "{name:?}");
             assert!(!is_media(name), "{name:?}");
         }
-        for name in ["segment_00001.m4s", "init.mp4", "Bild 1.M4S", "ä.cmfv"] {
+        for name in [
+            "segment_00001.m4s",
+            "init.mp4",
+            "Bild 1.M4S",
+            "ä.cmfv",
+            "13:02:54.m4s",
+        ] {
             assert!(is_media(name), "{name:?}");
         }
         for name in ["live.m3u8", "segment_00001.m4s.tmp", "m4s", "mp4", "a.ts"] {

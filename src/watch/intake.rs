@@ -5,6 +5,7 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    hash::{DefaultHasher, Hasher},
     io,
     path::PathBuf,
     thread::{self, JoinHandle},
@@ -32,6 +33,12 @@ const MOST_WAITING: usize = 8;
 /// What is in the folder at the start belongs to the stream only if one file came after the other without a pause longer
 /// than this; the rest is of another day.
 const LONGEST_PAUSE: Nanos = Nanos::from_seconds(10);
+
+/// A larger file is more than an init section.
+const LARGEST_HEADER: u64 = 1024 * 1024;
+
+/// The boxes an init section may begin with.
+const HEADER_BOXES: [[u8; 4]; 2] = [*b"ftyp", *b"moov"];
 
 /// How often a folder that is gone is looked for.
 const LOOK_FOR_FOLDER: Duration = Duration::from_millis(250);
@@ -119,14 +126,24 @@ struct Work {
     stopped: Receiver<()>,
     tell: Box<dyn Fn(News) + Send>,
     timeline: Timeline,
-    /// Size and time of change of what was taken, by name.
-    taken: HashMap<String, (u64, UnixTime)>,
+    /// What was taken, by name.
+    taken: HashMap<String, Taken>,
     /// The names in `taken`, oldest first.
     order: VecDeque<String>,
     unsettled: Option<Unsettled>,
+    /// Size and time of change of files that are no init section, by name; until there is one.
+    no_headers: HashMap<String, (u64, UnixTime)>,
     /// Media whose init section has not come.
     waiting: VecDeque<(String, UnixTime)>,
     warned_of: VecDeque<String>,
+}
+
+/// A file as it was when it was taken.
+struct Taken {
+    size: u64,
+    modified: UnixTime,
+    /// Of all its bytes: when there are more later, the same writer may have gone on.
+    hash: u64,
 }
 
 /// What was the newest file when the watching began, if it may be written still: one that ends with a whole fragment looks no
@@ -159,6 +176,7 @@ impl Work {
             tell,
             taken: HashMap::new(),
             order: VecDeque::new(),
+            no_headers: HashMap::new(),
             unsettled: None,
             waiting: VecDeque::new(),
             warned_of: VecDeque::new(),
@@ -194,6 +212,7 @@ impl Work {
     fn watch(&mut self, watcher: &Watcher) -> bool {
         self.take_backlog();
         loop {
+            // No room to tell of it.
             if watcher.has_lost() {
                 self.take_backlog();
             }
@@ -204,6 +223,9 @@ impl Work {
             match self.next(watcher.sights(), quiet) {
                 Next::Stop => return true,
                 Next::Sight(Sight::Gone) => return false,
+                Next::Sight(Sight::Lost) => {
+                    self.take_backlog();
+                }
                 Next::Sight(Sight::Finished(name, at)) => {
                     self.settle(&name);
                     self.take(&name, at);
@@ -252,10 +274,6 @@ impl Work {
                         return false;
                     };
                     self.refuse(&links);
-                    // One without media in it is no less an init section for being the newest file.
-                    if !self.timeline.has_header() {
-                        self.look_for_header(&entries);
-                    }
                     // A file is finished when it is seen to be.
                     let now = now();
                     for entry in looks.look(entries, now) {
@@ -307,9 +325,6 @@ impl Work {
         let mut beside: HashSet<String> = entries.iter().map(|entry| entry.name.clone()).collect();
         entries.retain(|entry| is_media(&entry.name) && !self.is_taken(entry));
         entries.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
-        if !self.timeline.has_header() {
-            self.look_for_header(&entries);
-        }
         let newest = entries.pop_if(|newest| now() - newest.modified <= QUIET);
         self.unsettled = newest.clone().map(|entry| {
             beside.remove(&entry.name);
@@ -339,23 +354,32 @@ impl Work {
         known
     }
 
-    /// Of files that are only a header the newest one counts.
-    fn look_for_header(&mut self, entries: &[Entry]) {
-        const LARGEST_HEADER: u64 = 1024 * 1024;
-        let candidates = entries
-            .iter()
-            .rev()
-            .filter(|entry| is_media(&entry.name) && entry.size <= LARGEST_HEADER)
-            .take(MOST_WAITING);
-        for entry in candidates {
-            if let Ok((_, bytes)) = self.folder.read(&entry.name)
+    /// Looks for the init section of media that has none: of files that are only that, the newest. Not before there is media
+    /// of this stream: what lies there may be of another day.
+    fn look_for_header(&mut self) {
+        let Ok(mut entries) = self.folder.entries() else {
+            return;
+        };
+        entries.retain(|entry| {
+            is_media(&entry.name)
+                && entry.size <= LARGEST_HEADER
+                && self.no_headers.get(&entry.name) != Some(&identity(entry))
+        });
+        entries.sort_by(|a, b| (b.modified, &b.name).cmp(&(a.modified, &a.name)));
+        for entry in entries {
+            let may_be = self.folder.begins_with(&entry.name, &HEADER_BOXES);
+            if may_be
+                && let Ok((_, bytes)) = self.folder.read(&entry.name)
                 && let Ok(file) = FragmentedFile::read(&bytes)
                 && !file.has_media()
                 && self.take_header(&file).is_ok_and(|found| found)
             {
-                let (name, identity) = (&entry.name, (entry.size, entry.modified));
-                self.remember(name, identity);
+                self.remember(&entry, &bytes);
+                self.no_headers.clear();
                 return;
+            }
+            if self.no_headers.len() < MOST_REMEMBERED {
+                self.no_headers.insert(entry.name.clone(), identity(&entry));
             }
         }
     }
@@ -383,9 +407,20 @@ impl Work {
         if self.is_taken(&entry) {
             return true;
         }
-        let outcome = self.digest(&bytes, at);
+        // One that is made before it is written says nothing yet.
+        if bytes.is_empty() {
+            return true;
+        }
+        let new = self.new_in(&entry, &bytes);
+        let mut outcome = self.digest(new, at);
+        if matches!(outcome, Outcome::NeedsHeader) {
+            self.look_for_header();
+            if self.timeline.has_header() {
+                outcome = self.digest(new, at);
+            }
+        }
         match outcome {
-            Outcome::Done => self.remember(name, (entry.size, entry.modified)),
+            Outcome::Done => self.remember(&entry, &bytes),
             Outcome::NeedsHeader => self.wait_for_header(name, at),
             Outcome::Incomplete(_) if may_be_open => return false,
             Outcome::Incomplete(error) => self.leave_out(name, &error.to_string()),
@@ -456,12 +491,27 @@ impl Work {
     }
 
     fn is_taken(&self, entry: &Entry) -> bool {
-        self.taken.get(&entry.name) == Some(&(entry.size, entry.modified))
+        let taken = self.taken.get(&entry.name);
+        taken.is_some_and(|taken| (taken.size, taken.modified) == identity(entry))
     }
 
-    fn remember(&mut self, name: &str, identity: (u64, UnixTime)) {
-        if self.taken.insert(name.to_owned(), identity).is_none() {
-            self.order.push_back(name.to_owned());
+    /// What of a file was not taken yet: its end, where a writer has added to it after closing it.
+    fn new_in<'a>(&self, entry: &Entry, bytes: &'a [u8]) -> &'a [u8] {
+        let added = self.taken.get(&entry.name).and_then(|taken| {
+            let (before, added) = bytes.split_at_checked(usize::try_from(taken.size).ok()?)?;
+            (hash(before) == taken.hash).then_some(added)
+        });
+        added.unwrap_or(bytes)
+    }
+
+    fn remember(&mut self, entry: &Entry, bytes: &[u8]) {
+        let taken = Taken {
+            size: bytes.len() as u64,
+            modified: entry.modified,
+            hash: hash(bytes),
+        };
+        if self.taken.insert(entry.name.clone(), taken).is_none() {
+            self.order.push_back(entry.name.clone());
         }
         if self.order.len() > MOST_REMEMBERED
             && let Some(oldest) = self.order.pop_front()
@@ -500,6 +550,17 @@ impl Work {
     fn warn(&self, text: String) {
         (self.tell)(News::Warning(text));
     }
+}
+
+/// What changes when a file is written again.
+fn identity(entry: &Entry) -> (u64, UnixTime) {
+    (entry.size, entry.modified)
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
 }
 
 #[expect(

@@ -249,6 +249,7 @@ impl Release {
                 }
                 recv(sights) -> sight => match sight {
                     Ok(Sight::Finished(name, at)) => self.see(&name, at),
+                    Ok(Sight::Lost) => self.look(),
                     Ok(Sight::Gone) | Err(_) => watcher = None,
                 },
                 recv(timer) -> _ => {

@@ -38,6 +38,8 @@ pub(super) const QUIET: Nanos = Nanos::from_seconds(3);
 pub(super) enum Sight {
     /// The writer has closed this file, or moved it in; when.
     Finished(String, UnixTime),
+    /// More happened than the system could tell: the whole folder has to be looked at.
+    Lost,
     /// The folder itself is gone.
     Gone,
 }
@@ -45,7 +47,7 @@ pub(super) enum Sight {
 /// Watches a folder through inotify.
 pub(super) struct Watcher {
     sights: Receiver<Sight>,
-    /// More happened than could be told.
+    /// There was no room to tell of something.
     has_lost: Arc<AtomicBool>,
     #[cfg(target_os = "linux")]
     _inotify: notify::INotifyWatcher,
@@ -67,14 +69,12 @@ impl Watcher {
             let path = folder.path().to_owned();
             move |event: notify::Result<notify::Event>| {
                 let now = now();
-                let Ok(event) = event else {
-                    has_lost.store(true, Ordering::Relaxed);
-                    return;
+                let sights = match event {
+                    Ok(event) if event.need_rescan() => vec![Sight::Lost],
+                    Ok(event) => sights_of(&event, &path, now),
+                    Err(_) => vec![Sight::Lost],
                 };
-                if event.need_rescan() {
-                    has_lost.store(true, Ordering::Relaxed);
-                }
-                for sight in sights_of(&event, &path, now) {
+                for sight in sights {
                     if sender.try_send(sight).is_err() {
                         has_lost.store(true, Ordering::Relaxed);
                     }
@@ -220,9 +220,18 @@ impl Looks {
                     .get(&entry.inode)
                     .is_some_and(|other| other.created == entry.created);
             let is_same_file = before.is_some_and(|look| look.entry.inode == entry.inode);
+            // A writer that counts its names round writes over old files: such a one begins another life. One that only closes
+            // a file after it has begun the next adds to it at once.
+            let is_rewritten = before.is_some_and(|look| {
+                let was_told = look.told == Some((look.entry.size, look.entry.modified));
+                let is_other =
+                    entry.size < look.entry.size || entry.modified - look.entry.modified > QUIET;
+                was_told && is_other
+            });
+            let is_going_on = is_same_file && !came_by_name && !is_rewritten;
             let look = Look {
                 first: match before {
-                    Some(look) if is_same_file && !came_by_name => look.first,
+                    Some(look) if is_going_on => look.first,
                     _ => self.count,
                 },
                 told: before.and_then(|look| look.told),
@@ -397,6 +406,31 @@ mod tests {
         // Written again under the same name.
         let again = [entry("a.m4s", 12, 110, 1), entry("b.m4s", 0, 111, 2)];
         assert_eq!(names(&mut looks, 111, &again), ["a.m4s"]);
+    }
+
+    /// splitmuxsink with `max-files` counts round.
+    #[test]
+    fn names_that_are_used_again_are_seen_as_soon_as_others() {
+        let mut looks = Looks::default();
+        let folder = |newest: i64| -> Vec<Entry> {
+            let life = |slot: i64| (0..=newest).rev().find(|nth| nth % 3 == slot);
+            let written = |slot: i64| {
+                let nth = life(slot)?;
+                let size = if nth == newest { 5 } else { 100 + nth as u64 };
+                Some(entry(
+                    &format!("{slot}.m4s"),
+                    size,
+                    100 + nth,
+                    slot as u64 + 1,
+                ))
+            };
+            (0..3).filter_map(written).collect()
+        };
+        for nth in 0..9 {
+            let told = names(&mut looks, 100 + nth, &folder(nth));
+            let before = (nth > 0).then(|| format!("{}.m4s", (nth - 1) % 3));
+            assert_eq!(told, Vec::from_iter(before), "{nth}");
+        }
     }
 
     #[test]
