@@ -320,7 +320,7 @@ fn the_init_section_of_another_day_says_nothing_of_what_comes() {
             "-f lavfi -i sine {TEST_PICTURE} -c:a aac -t 2 -f hls -hls_time 0.5 -hls_segment_type fmp4 out.m3u8"
         ),
     );
-    let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
+    let yesterday = std::time::UNIX_EPOCH + std::time::Duration::from_secs(86_400);
     for entry in fs::read_dir(place.path()).unwrap() {
         let file = fs::File::options()
             .write(true)

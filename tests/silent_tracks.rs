@@ -6,7 +6,7 @@ use gst::prelude::*;
 use support::{
     check::Watcher,
     http::Client,
-    pair::Pair,
+    pair::{self, Pair},
     playlist::FIRST_MSN,
     stream::{Frames, Stream},
     tracks::{self, breaks},
@@ -241,6 +241,40 @@ fn sound_alone_that_says_it_is_silent_is_silence_too() {
     assert_eq!(renditions.keys().collect::<Vec<_>>(), ["audio"]);
     let whole = pair.sounds.buffers.len();
     assert!(renditions["audio"].presented.len().abs_diff(whole) <= 2);
+}
+
+/// Frames longer than one of silence, and timestamps that come in pairs.
+#[test]
+fn sound_without_a_hole_gets_no_silence() {
+    let encoded = |frame: u32| {
+        Frames::of(&format!(
+            "audiotestsrc num-buffers=144 samplesperbuffer=1000 ! audio/x-raw,rate=48000,channels=2 \
+             ! opusenc frame-size={frame} ! opusparse"
+        ))
+    };
+    let pairs = Frames::of(&pair::aac(3)).retimed(|nth, frame| {
+        let millis = u64::from(nth as u32 % 2) * 20;
+        frame.set_pts(
+            frame
+                .pts()
+                .map(|time| time.saturating_sub(gst::ClockTime::from_mseconds(millis))),
+        );
+    });
+    for frames in [encoded(60), encoded(40), encoded(10), pairs] {
+        let source = "appsrc name=source format=time is-live=true max-bytes=0 ! sink.audio";
+        let mut stream = Stream::of_branches(source, "");
+        let source = stream.pipeline.by_name("source").unwrap();
+        let source = source.downcast::<gst_app::AppSrc>().unwrap();
+        source.set_caps(Some(&frames.caps));
+        stream.play();
+        for buffer in &frames.buffers {
+            source.push_buffer(buffer.clone()).unwrap();
+        }
+        source.end_of_stream().unwrap();
+        stream.wait_for_end();
+        let count = frames.buffers.len() as u64;
+        assert_eq!(stream.figure("audio", "taken"), count, "{}", frames.caps);
+    }
 }
 
 /// Sound cannot be presented early to make up for a hole, as a picture's decode time can.

@@ -16,6 +16,7 @@ pub mod codec;
 pub mod fragment;
 pub mod init;
 pub mod moof;
+pub mod sound;
 
 #[cfg(test)]
 mod tests;

@@ -349,6 +349,13 @@ impl Segmenter {
         None
     }
 
+    /// Whether the frame comes after the newest on the same line, behind a hole that is bridged if there is one.
+    pub fn bridges(&self, frame: &Frame) -> bool {
+        self.line.zip(self.newest).is_some_and(|(line, newest)| {
+            frame.decode > newest && self.hole_before(frame, line) <= LONGEST_BRIDGED_HOLE
+        })
+    }
+
     /// From where the open part ends at the latest.
     fn hole_before(&self, frame: &Frame, line: Line) -> Nanos {
         let timescale = self.plan.timescale;

@@ -5,7 +5,10 @@
 use gst::prelude::*;
 
 use crate::{
-    cmaf::access_unit::{self, Coding},
+    cmaf::{
+        access_unit::{self, Coding},
+        sound,
+    },
     time::{NANOS_PER_SECOND, Nanos, Timescale},
 };
 
@@ -43,16 +46,21 @@ impl Format {
             "video/x-h265" => Media::video(structure, Some(Coding::H265))?,
             "video/x-av1" => Media::video(structure, None)?,
             "audio/mpeg" => {
-                if structure.get::<gst::Buffer>("codec_data").is_err() {
+                let Ok(codec_data) = structure.get::<gst::Buffer>("codec_data") else {
                     return Err("the caps have no codec_data");
-                }
+                };
                 // A frame of AAC-LC (ISO/IEC 14496-3 4.5.1). One element without a band in it, then the end.
                 let silence: Option<&[u8]> = match structure.get::<i32>("channels") {
                     Ok(1) => Some(&[0, 0, 0, 7]),
                     Ok(2) => Some(&[0x20, 0, 0, 0, 0, 0, 0x0e]),
                     _ => None,
                 };
-                Media::audio(structure, Some(1024), silence.map(|bytes| (bytes, 1024)))?
+                let rate = structure.get::<i32>("rate").unwrap_or(0).unsigned_abs();
+                let is_plain = codec_data
+                    .map_readable()
+                    .is_ok_and(|config| sound::is_lc_of_1024(&config, rate));
+                let silence = silence.filter(|_| is_plain).map(|bytes| (bytes, 1024));
+                Media::audio(structure, is_plain.then_some(1024), silence)?
             }
             "audio/x-opus" => {
                 // 20 ms of CELT without energy (RFC 6716 3.1). The caps may have the rate of what was encoded.
@@ -183,6 +191,19 @@ impl Format {
             return None;
         };
         Some((bytes, Nanos(NANOS_PER_SECOND * samples / i64::from(rate))))
+    }
+
+    /// How long a frame of sound lasts, where there is silence for holes after it.
+    pub(super) fn sound_length(&self, bytes: &[u8]) -> Option<Nanos> {
+        let (_, silence) = self.silence()?;
+        let Media::Audio { frame, .. } = self.media else {
+            return None;
+        };
+        // Where the codec fixes it, it is that of silence.
+        Some(match frame {
+            Some(_) => silence,
+            None => sound::opus_duration(bytes).unwrap_or(silence),
+        })
     }
 
     /// Frames a second as numerator and denominator, for FRAME-RATE.

@@ -24,6 +24,7 @@ use crate::{
     cmaf::{
         conductor::{Conductor, TrackIndex},
         segmenter::{Constants, Frame, Plan, Segmenter, Step},
+        sound::SoundLine,
         turn,
     },
     origin::media::{Description, Publication, RenditionId},
@@ -120,8 +121,8 @@ pub(super) struct Road {
     has_arrived: bool,
     /// Key frames asked for at once, one a second.
     pub(super) pleas: u32,
-    /// Presentation time of the newest frame of sound.
-    pub(super) newest_sound: Option<RunningTime>,
+    /// Where sound goes on.
+    pub(super) sound: Option<SoundLine>,
     /// Others go on without it, until the next frame.
     pub(super) is_silent: bool,
     /// Nothing came for a while, and it was no silence: asked again sooner.
@@ -153,7 +154,7 @@ impl Road {
             frames: Vec::new(),
             has_arrived: false,
             pleas: 0,
-            newest_sound: None,
+            sound: None,
             is_silent: false,
             has_waited: false,
             first_chance: None,
@@ -343,7 +344,7 @@ impl Feeder {
                 .ensemble
                 .change(|conductor| conductor.arrive(track));
         }
-        self.fill_hole(road, &frame)?;
+        self.fill_hole(road, &frame, &access.bytes)?;
         self.advance(road, frame, access.bytes)
     }
 
@@ -455,7 +456,7 @@ impl Feeder {
             let steps = segmenter.change_format();
             self.carry_out(road, steps, None)?;
             Self::ask_for_break(road);
-            road.newest_sound = None;
+            road.sound = None;
             road.needs_init = true;
             road.publish(Publication::ComingInit(road.rendition()));
         }
@@ -471,7 +472,7 @@ impl Feeder {
 
     /// Ends the segment; what comes is another line with dates of its own.
     fn leave_line(&self, road: &mut Road) -> Result<(), gst::FlowError> {
-        road.newest_sound = None;
+        road.sound = None;
         let Some(segmenter) = &mut road.segmenter else {
             return Ok(());
         };

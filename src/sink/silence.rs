@@ -12,6 +12,7 @@ use super::{CAT, clock, feeder::imp::Feeder, format::Format, road::Road};
 use crate::{
     cmaf::{
         segmenter::{Frame, LONGEST_BRIDGED_HOLE},
+        sound::SoundLine,
         turn,
     },
     time::{Nanos, RunningTime},
@@ -23,19 +24,21 @@ const LONGEST_FILLED_HOLE: Nanos = Nanos::from_seconds(60);
 impl Feeder {
     /// Before a frame of sound: fills the hole it comes after, if there is one. Where it leads, a longer hole than is bridged
     /// is everyone's, and a discontinuity.
-    pub(super) fn fill_hole(&self, road: &mut Road, frame: &Frame) -> Result<(), gst::FlowError> {
-        if road.format.as_ref().and_then(Format::silence).is_none() {
+    pub(super) fn fill_hole(
+        &self,
+        road: &mut Road,
+        frame: &Frame,
+        bytes: &[u8],
+    ) -> Result<(), gst::FlowError> {
+        let Some(length) = road.format.as_ref().and_then(|of| of.sound_length(bytes)) else {
             return Ok(());
-        }
-        let hole = road.newest_sound.map(|newest| frame.presentation - newest);
+        };
         let is_follower = road.orders.has_company && !self.leads(road);
-        if is_follower || hole.is_some_and(|hole| hole <= LONGEST_BRIDGED_HOLE) {
+        let segmenter = road.segmenter.as_ref();
+        if is_follower || segmenter.is_some_and(|segmenter| segmenter.bridges(frame)) {
             self.fill(road, frame.presentation)?;
         }
-        // A small step back is a frame out of order; after a large one time goes on from there.
-        let has_jumped_back = hole.is_some_and(|hole| -hole.0 >= LONGEST_BRIDGED_HOLE.0);
-        let before = road.newest_sound.filter(|_| !has_jumped_back);
-        road.newest_sound = before.max(Some(frame.presentation));
+        road.sound = Some(SoundLine::after(road.sound, frame.presentation, length));
         Ok(())
     }
 
@@ -55,10 +58,9 @@ impl Feeder {
             .and_then(|until| in_running_time(road, until))
             .unwrap_or(from);
         gst::log!(CAT, imp = self, "A gap from {from:?} to {until:?}");
-        if let Some((_, length)) = road.format.as_ref().and_then(Format::silence) {
+        if road.format.as_ref().and_then(Format::silence).is_some() {
             // Sound may begin with a gap.
-            let before = RunningTime(from.0.saturating_sub(length.0));
-            road.newest_sound.get_or_insert(before);
+            road.sound.get_or_insert(SoundLine::from(from));
             return self.fill(road, until);
         }
         let has_begun = road.segmenter.as_ref().is_some_and(|of| of.is_going_on());
@@ -98,9 +100,9 @@ impl Feeder {
         }
         let progress = road.orders.ensemble.read(|conductor| conductor.progress());
         if road.format.as_ref().and_then(Format::silence).is_some()
-            && let (Some(progress), Some(newest)) = (progress, road.newest_sound)
+            && let (Some(progress), Some(line)) = (progress, road.sound)
             // Otherwise the leader has jumped, and silence does not lead there.
-            && (-LONGEST_BRIDGED_HOLE.0..=LONGEST_FILLED_HOLE.0).contains(&(progress - newest).0)
+            && (-LONGEST_BRIDGED_HOLE.0..=LONGEST_FILLED_HOLE.0).contains(&line.hole_before(progress).0)
         {
             return self.fill(road, progress);
         }
@@ -114,26 +116,26 @@ impl Feeder {
         self.carry_out(road, steps, None)
     }
 
-    /// Feeds silence until what comes next is half a frame away at most; less is jitter.
+    /// Feeds silence until what comes next is most of a frame away at most; less is jitter.
     fn fill(&self, road: &mut Road, until: RunningTime) -> Result<(), gst::FlowError> {
         let silence = road.format.as_ref().and_then(Format::silence);
-        let (Some((bytes, duration)), Some(newest)) = (silence, road.newest_sound) else {
+        let (Some((bytes, duration)), Some(mut line)) = (silence, road.sound) else {
             return Ok(());
         };
-        if until - newest > LONGEST_FILLED_HOLE {
+        if line.hole_before(until) > LONGEST_FILLED_HOLE {
             return Ok(());
         }
-        let mut next = newest + duration;
-        while (until - next).0 > duration.0 / 2 {
+        while line.hole_before(until).0 > duration.0 * 3 / 4 {
+            let next = line.due();
             let silent = Frame {
                 decode: next,
                 presentation: next,
                 duration: Some(duration),
                 is_sync: true,
             };
-            road.newest_sound = Some(next);
+            line = SoundLine::from(next + duration);
+            road.sound = Some(line);
             self.advance(road, silent, bytes.to_vec())?;
-            next = next + duration;
         }
         Ok(())
     }
