@@ -327,6 +327,57 @@ fn a_picture_that_says_there_is_none_keeps_nobody_waiting() {
     assert!(breaks(&renditions["video"]).is_empty());
 }
 
+/// A pause may be told of in slices.
+#[test]
+fn short_gaps_of_the_leading_picture_add_up() {
+    let mut pair = Pair::new(12, "track-timeout=600000");
+    pair.stream.play();
+    pair.push(0..2500, 0, "va");
+    for from in (2500..8500).step_by(500) {
+        pair.push_gap("video", from..from + 500);
+        pair.push(from..from + 500, 0, "a");
+    }
+    pair.wait_for("audio", "segments", 7);
+    pair.push(8500..12_000, 0, "va");
+    let renditions = pair.end();
+    assert_eq!(renditions["audio"].gaps(), [0; 0]);
+    assert!(breaks(&renditions["audio"]).is_empty());
+    assert_eq!(pair.figure("audio", "dropped-before-joining"), 0);
+}
+
+/// What a jitter buffer says of a lost packet.
+#[test]
+fn a_short_gap_in_a_following_picture_costs_nothing() {
+    let rung =
+        |name: &str| format!("appsrc name={name} format=time is-live=true max-bytes=0 ! sink.");
+    let mut stream = Stream::of_branches(&format!("{} {}", rung("one"), rung("two")), "");
+    let frames = Frames::test_picture(120, 30);
+    stream.play();
+    for name in ["one", "two"] {
+        let source = stream.pipeline.by_name(name).unwrap();
+        let source = source.downcast::<gst_app::AppSrc>().unwrap();
+        source.set_caps(Some(&frames.caps));
+        for buffer in &frames.buffers[..40] {
+            source.push_buffer(buffer.clone()).unwrap();
+        }
+        if name == "two" {
+            support::wait_until("what was pushed", || source.current_level_buffers() == 0);
+            let gap = gst::event::Gap::builder(frames.buffers[40].pts().unwrap())
+                .duration(gst::ClockTime::from_mseconds(33))
+                .build();
+            assert!(source.static_pad("src").unwrap().push_event(gap));
+        }
+        for buffer in &frames.buffers[41..] {
+            source.push_buffer(buffer.clone()).unwrap();
+        }
+        source.end_of_stream().unwrap();
+    }
+    let renditions = tracks::end_and_check(&mut stream);
+    let second = &renditions["video_0"];
+    assert_eq!(second.gaps(), [0; 0]);
+    assert_eq!(second.presented.len(), 119);
+}
+
 /// Frames are left out when there are too many; what else comes must neither be lost nor wait: one thread may feed all pads.
 #[test]
 fn a_crowded_track_takes_events_at_once() {

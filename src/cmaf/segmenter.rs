@@ -337,7 +337,7 @@ impl Segmenter {
             let is_worth_it = frame.is_sync && !self.plan.is_audio;
             return (!is_worth_it).then_some(DropReason::Backwards);
         }
-        if advance.0 <= 0 || self.hole_before(frame, line) > LONGEST_BRIDGED_HOLE {
+        if advance.0 <= 0 || self.hole_before(frame.decode, line) > LONGEST_BRIDGED_HOLE {
             steps.append(&mut self.interrupt());
         } else {
             if self.spacings.len() == REMEMBERED_SPACINGS {
@@ -349,22 +349,22 @@ impl Segmenter {
         None
     }
 
-    /// Whether the frame comes after the newest on the same line, behind a hole that is bridged if there is one.
-    pub fn bridges(&self, frame: &Frame) -> bool {
+    /// Whether a frame at `decode` would come after the newest on the same line, behind a hole that is bridged if there is one.
+    pub fn bridges(&self, decode: RunningTime) -> bool {
         self.line.zip(self.newest).is_some_and(|(line, newest)| {
-            frame.decode > newest && self.hole_before(frame, line) <= LONGEST_BRIDGED_HOLE
+            decode > newest && self.hole_before(decode, line) <= LONGEST_BRIDGED_HOLE
         })
     }
 
     /// From where the open part ends at the latest.
-    fn hole_before(&self, frame: &Frame, line: Line) -> Nanos {
+    fn hole_before(&self, decode: RunningTime, line: Line) -> Nanos {
         let timescale = self.plan.timescale;
         let latest_end = match (&self.part, self.part_target) {
             (Some(part), Some(target)) => part.start + target,
             (Some(part), None) => part.last,
             (None, _) => self.end,
         };
-        timescale.nanos(line.decode(frame.decode, timescale) - latest_end)
+        timescale.nanos(line.decode(decode, timescale) - latest_end)
     }
 
     /// Without a line nothing is cut: the next key frame starts one.
@@ -502,6 +502,8 @@ impl Segmenter {
                 self.number = self.number.max(Some(border.number));
             }
             if guide == Guide::Lead {
+                // Its own break is everyone's.
+                self.awaits_break &= !is_discontinuity;
                 steps.push(Step::BeginSegment(NewBorder {
                     presentation: frame.presentation,
                     zero: line.zero(timescale),

@@ -136,6 +136,37 @@ fn a_leader_that_changes_its_format_takes_the_others_along() {
     assert_in_step(&players[VIDEO], &players[AUDIO], AUDIO_FRAME + 1);
 }
 
+/// What it waited for then must not hold it back when it follows later.
+#[test]
+fn a_leader_that_once_changed_its_format_comes_back_from_a_silence() {
+    let mut frames = video(0, 3_500, 30);
+    frames.push(Input::Format);
+    frames.extend(video(3_500, 6_500, 30));
+    frames.push(Input::Silence);
+    frames.extend(video(9_500, 14_000, 30));
+    let players = pair(frames, audio(0, 14_000));
+    let (last, _) = players[VIDEO].segments.last().unwrap();
+    assert!(last.iter().all(|piece| piece.cut().is_some()), "{last:?}");
+    assert_eq!(breaks(&players[VIDEO]), breaks(&players[AUDIO]));
+    assert_in_step(&players[VIDEO], &players[AUDIO], AUDIO_FRAME + 1);
+}
+
+/// Sound that led while its format changed, and then has a picture beside it that leads.
+#[test]
+fn sound_that_changed_its_format_while_it_led_stays() {
+    let mut sound = audio(0, 4_500);
+    sound.push(Input::Format);
+    sound.extend(audio(4_520, 14_000));
+    let mut frames = video(0, 2_000, 30);
+    frames.push(Input::Silence);
+    frames.extend(video(7_000, 14_000, 30));
+    let players = pair(frames, sound);
+    let (last, _) = players[AUDIO].segments.last().unwrap();
+    assert!(last.iter().all(|piece| piece.cut().is_some()), "{last:?}");
+    let lost = players[AUDIO].dropped.len();
+    assert!(lost < 50, "{lost} frames of sound");
+}
+
 #[test]
 fn a_follower_that_changes_its_format_is_followed_by_the_leader() {
     let mut frames = audio(0, 3_500);
@@ -426,7 +457,7 @@ proptest! {
     fn any_two_tracks_make_legal_lines(
         offset in -500_i64..3_500,
         gop in 10_i64..70,
-        events in prop::collection::vec((any::<bool>(), any::<bool>(), 0_u8..7, 200_i64..6_000), 1..6),
+        events in prop::collection::vec((any::<bool>(), any::<bool>(), 0_u8..8, 200_i64..6_000), 1..6),
         leader_is_audio in any::<bool>(),
     ) {
         let mut frames = Vec::new();
@@ -449,6 +480,7 @@ proptest! {
                         track.push(Input::Silence);
                         *at += 4_000;
                     }
+                    6 => track.push(Input::Format),
                     _ => {}
                 }
             }

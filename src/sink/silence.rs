@@ -35,7 +35,7 @@ impl Feeder {
         };
         let is_follower = road.orders.has_company && !self.leads(road);
         let segmenter = road.segmenter.as_ref();
-        if is_follower || segmenter.is_some_and(|segmenter| segmenter.bridges(frame)) {
+        if is_follower || segmenter.is_some_and(|segmenter| segmenter.bridges(frame.decode)) {
             self.fill(road, frame.presentation)?;
         }
         road.sound = Some(SoundLine::after(road.sound, frame.presentation, length));
@@ -69,10 +69,16 @@ impl Feeder {
         }
         let track = road.orders.track;
         let ensemble = &road.orders.ensemble;
-        if self.leads(road) && until - from <= LONGEST_BRIDGED_HOLE {
-            // Nothing begins in it, so the others may go on to its end.
+        // All that is missing by then, however many events say so.
+        let segmenter = road.segmenter.as_ref();
+        if segmenter.is_some_and(|segmenter| segmenter.bridges(until)) {
+            // Nothing begins in it, so those who follow may go on to its end.
             let end = RunningTime(until.0.saturating_sub(1));
-            ensemble.change(|conductor| conductor.advance(end, Nanos(0)));
+            ensemble.change(|conductor| {
+                if conductor.leads(track) {
+                    conductor.advance(end, Nanos(0));
+                }
+            });
             return Ok(());
         }
         road.is_silent = road.is_silent || ensemble.declare_silent(track);

@@ -60,7 +60,7 @@ impl Segmenter {
     /// Before a frame of a following track: when it comes after a hole that is not bridged, the track was missing.
     pub fn notice_hole(&mut self, frame: &Frame) -> Vec<Step> {
         let is_hole = self.line.zip(self.newest).is_some_and(|(line, newest)| {
-            frame.decode > newest && self.hole_before(frame, line) > LONGEST_BRIDGED_HOLE
+            frame.decode > newest && self.hole_before(frame.decode, line) > LONGEST_BRIDGED_HOLE
         });
         if is_hole {
             self.fall_silent()
