@@ -327,6 +327,52 @@ fn a_picture_that_says_there_is_none_keeps_nobody_waiting() {
     assert!(breaks(&renditions["video"]).is_empty());
 }
 
+/// What follows refers to pictures that were left out: nothing of it is shown before the next key frame.
+#[test]
+fn pictures_that_find_no_room_are_missed_up_to_a_key_frame() {
+    let rung = "appsrc name=rung format=time is-live=true max-bytes=0 ! sink.";
+    let mut stream = Stream::of_branches(
+        &format!("{} {rung}", rung.replace("rung", "first")),
+        "track-timeout=60000",
+    );
+    let frames = Frames::test_picture(300, 30);
+    stream.play();
+    let source = |name: &str| {
+        let source = stream.pipeline.by_name(name).unwrap();
+        let source = source.downcast::<gst_app::AppSrc>().unwrap();
+        source.set_caps(Some(&frames.caps));
+        source
+    };
+    let (first, second) = (source("first"), source("rung"));
+    let push = |source: &gst_app::AppSrc, range: std::ops::Range<usize>| {
+        for buffer in &frames.buffers[range] {
+            source.push_buffer(buffer.clone()).unwrap();
+        }
+    };
+    push(&first, 0..30);
+    // More than may wait for the leader, and then some in the middle of a group.
+    push(&second, 0..175);
+    support::wait_until("some to be left out", || {
+        second.current_level_buffers() == 0 && stream.figure("video_0", "dropped-ahead") > 0
+    });
+    push(&first, 30..300);
+    support::wait_until("the others to be taken", || {
+        stream.figure("video_0", "taken") >= 150
+    });
+    push(&second, 175..300);
+    first.end_of_stream().unwrap();
+    second.end_of_stream().unwrap();
+    let renditions = tracks::end_and_check(&mut stream);
+    let shown = &renditions["video_0"].presented;
+    let frame = 1_000_000_000 / 30;
+    let mut nth = shown.iter().map(|time| (time + frame / 2) / frame);
+    let mut before = nth.next().unwrap();
+    for nth in nth {
+        assert!(nth == before + 1 || nth % 30 == 0, "{nth} after {before}");
+        before = nth;
+    }
+}
+
 /// A pause may be told of in slices.
 #[test]
 fn short_gaps_of_the_leading_picture_add_up() {

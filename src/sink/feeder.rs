@@ -259,8 +259,12 @@ pub(super) mod imp {
                     drop(mode);
                     if matches!(input, Input::Frame(_)) && room.try_send(()).is_err() {
                         ensemble.note_crowd(track, true);
+                        let was_crowded = is_crowded.load(Ordering::Relaxed);
                         if !self.wait_for_room(&room, &is_crowded) {
-                            return Ok(());
+                            if was_crowded {
+                                return Ok(());
+                            }
+                            return inputs.send(Input::Lost).map_err(|_| ended(&failure));
                         }
                     }
                     ensemble.note_crowd(track, false);

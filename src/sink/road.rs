@@ -66,6 +66,8 @@ pub(super) enum Input {
         start: gst::ClockTime,
         duration: Option<gst::ClockTime>,
     },
+    /// Frames from here on were left out for want of room.
+    Lost,
     Flush,
     End(gst::Seqnum),
     /// The pad is released.
@@ -240,6 +242,7 @@ impl Feeder {
             }
             Input::Frame(access) => self.take_frame(road, access),
             Input::Gap { start, duration } => self.take_gap(road, start, duration),
+            Input::Lost => self.miss_pictures(road),
             Input::Flush => self.interrupt(road),
             Input::Leave => self.finish(road),
             Input::End(seqnum) => {

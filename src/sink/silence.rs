@@ -85,6 +85,18 @@ impl Feeder {
         self.keep_up(road)
     }
 
+    /// Pictures were left out, and what follows refers to them: it is missing up to a key frame. Of sound each frame is for itself.
+    pub(super) fn miss_pictures(&self, road: &mut Road) -> Result<(), gst::FlowError> {
+        let is_picture = road.format.as_ref().is_some_and(|of| !of.is_audio());
+        match &mut road.segmenter {
+            Some(segmenter) if is_picture => {
+                let steps = segmenter.fall_silent();
+                self.carry_out(road, steps, None)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Nothing came for as long as others wait: they go on, and what they show has its counterpart here.
     pub(super) fn keep_up(&self, road: &mut Road) -> Result<(), gst::FlowError> {
         let track = road.orders.track;
