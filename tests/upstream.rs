@@ -99,6 +99,26 @@ fn half_a_minute_of_nothing_in_one_track() {
     }
 }
 
+/// As a damaged PES header has it.
+#[test]
+fn one_wrong_timestamp_costs_its_frame_and_nothing_else() {
+    for wrong in ["a", "v"] {
+        let mut pair = Pair::new(8, "");
+        pair.stream.play();
+        pair.push(0..2500, 0, "va");
+        pair.push(2500..2533, 3_600_000, wrong);
+        pair.push(2533..8000, 0, "va");
+        let renditions = pair.end();
+        for pad in ["video", "audio"] {
+            assert!(breaks(&renditions[pad]).is_empty(), "{wrong}: {pad}");
+            assert_eq!(renditions[pad].gaps(), [0; 0], "{wrong}: {pad}");
+            assert_eq!(renditions[pad].segments.len(), 8, "{wrong}: {pad}");
+        }
+        let pad = if wrong == "a" { "audio" } else { "video" };
+        assert!(pair.figure(pad, "dropped-backwards") > 0);
+    }
+}
+
 #[test]
 fn half_a_minute_of_nothing_in_both_tracks() {
     let mut pair = Pair::new(6, "");

@@ -351,9 +351,20 @@ impl Segmenter {
 
     /// Whether a frame at `decode` would come after the newest on the same line, behind a hole that is bridged if there is one.
     pub fn bridges(&self, decode: RunningTime) -> bool {
-        self.line.zip(self.newest).is_some_and(|(line, newest)| {
-            decode > newest && self.hole_before(decode, line) <= LONGEST_BRIDGED_HOLE
-        })
+        self.hole_ahead(decode)
+            .is_some_and(|hole| hole <= LONGEST_BRIDGED_HOLE)
+    }
+
+    /// Whether a frame at `decode` would come after the newest, behind a longer hole than is bridged.
+    pub fn jumps_ahead(&self, decode: RunningTime) -> bool {
+        self.hole_ahead(decode)
+            .is_some_and(|hole| hole > LONGEST_BRIDGED_HOLE)
+    }
+
+    /// The hole before a frame that comes after the newest on the same line.
+    fn hole_ahead(&self, decode: RunningTime) -> Option<Nanos> {
+        let (line, newest) = self.line.zip(self.newest)?;
+        (decode > newest).then(|| self.hole_before(decode, line))
     }
 
     /// From where the open part ends at the latest.

@@ -10,6 +10,7 @@ use gst::{glib, prelude::*};
 mod clock;
 mod collector;
 mod dates;
+mod doubts;
 mod ensemble;
 mod feeder;
 mod files;

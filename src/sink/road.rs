@@ -16,6 +16,7 @@ use gst::subclass::prelude::*;
 
 use super::{
     CAT, clock,
+    doubts::Doubted,
     ensemble::{Ensemble, Told},
     feeder::imp::Feeder,
     format::Format,
@@ -125,6 +126,8 @@ pub(super) struct Road {
     pub(super) pleas: u32,
     /// Where sound goes on.
     pub(super) sound: Option<SoundLine>,
+    /// A frame far ahead of the one before it.
+    pub(super) doubted: Option<Doubted>,
     /// Others go on without it, until the next frame.
     pub(super) is_silent: bool,
     /// Nothing came for a while, and it was no silence: asked again sooner.
@@ -157,6 +160,7 @@ impl Road {
             has_arrived: false,
             pleas: 0,
             sound: None,
+            doubted: None,
             is_silent: false,
             has_waited: false,
             first_chance: None,
@@ -230,6 +234,9 @@ impl Feeder {
     /// Deals with what came in next.
     pub(super) fn take(&self, road: &mut Road, input: Input) -> Result<(), gst::FlowError> {
         road.has_waited = false;
+        if !matches!(input, Input::Frame(_)) {
+            self.settle_doubts(road)?;
+        }
         match input {
             Input::Caps(caps) => self.take_caps(road, &caps),
             Input::Tags(tags) => {
@@ -335,6 +342,16 @@ impl Feeder {
         if frame.is_sync && std::mem::take(&mut road.has_wrong_dates) {
             self.leave_line(road)?;
         }
+        self.take_or_doubt(road, frame, access.bytes)
+    }
+
+    /// Takes a frame whose time is as it says.
+    pub(super) fn take_in(
+        &self,
+        road: &mut Road,
+        frame: Frame,
+        bytes: Vec<u8>,
+    ) -> Result<(), gst::FlowError> {
         if std::mem::take(&mut road.is_silent) {
             gst::info!(
                 CAT,
@@ -347,8 +364,8 @@ impl Feeder {
                 .ensemble
                 .change(|conductor| conductor.arrive(track));
         }
-        self.fill_hole(road, &frame, &access.bytes)?;
-        self.advance(road, frame, access.bytes)
+        self.fill_hole(road, &frame, &bytes)?;
+        self.advance(road, frame, bytes)
     }
 
     pub(super) fn advance(

@@ -99,6 +99,7 @@ impl Feeder {
 
     /// Nothing came for as long as others wait: they go on, and what they show has its counterpart here.
     pub(super) fn keep_up(&self, road: &mut Road) -> Result<(), gst::FlowError> {
+        self.settle_doubts(road)?;
         let track = road.orders.track;
         if !road.is_silent {
             if !road.orders.ensemble.fall_silent(track) {

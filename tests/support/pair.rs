@@ -111,16 +111,10 @@ impl Pair {
     /// Frames that came in at a pad and are neither taken nor left out yet.
     fn waiting(&self, pad: &str) -> u64 {
         let came = self.stream.fed_to(pad).len() as u64;
-        let dealt_with: u64 = [
-            "taken",
-            "dropped-before-key-frame",
-            "dropped-before-joining",
-            "dropped-ahead",
-            "dropped-backwards",
-        ]
-        .iter()
-        .map(|figure| self.figure(pad, figure))
-        .sum();
+        let dealt_with: u64 = tracks::DEALT_WITH
+            .iter()
+            .map(|figure| self.figure(pad, figure))
+            .sum();
         came.saturating_sub(dealt_with)
     }
 

@@ -4,8 +4,8 @@
 //! Does not: when it counts as silent (`sink/`), what a playlist makes of a gap (`origin/`).
 
 use super::{
-    Border, DropReason, Frame, Gap, LONGEST_BRIDGED_HOLE, Line, NANOS_PER_SECOND, OpenSegment,
-    SegmentEndCause, Segmenter, Step,
+    Border, DropReason, Frame, Gap, Line, NANOS_PER_SECOND, OpenSegment, SegmentEndCause,
+    Segmenter, Step,
 };
 use crate::time::{MediaTime, Nanos, RunningTime};
 
@@ -59,10 +59,7 @@ impl Segmenter {
 
     /// Before a frame of a following track: when it comes after a hole that is not bridged, the track was missing.
     pub fn notice_hole(&mut self, frame: &Frame) -> Vec<Step> {
-        let is_hole = self.line.zip(self.newest).is_some_and(|(line, newest)| {
-            frame.decode > newest && self.hole_before(frame.decode, line) > LONGEST_BRIDGED_HOLE
-        });
-        if is_hole {
+        if self.jumps_ahead(frame.decode) {
             self.fall_silent()
         } else {
             Vec::new()
