@@ -11,9 +11,9 @@ usage() {
 usage: ./setup.sh [--tests] [--players] [--bench]
 
   (no option)  what building the plugin and `make demo` need
-  --tests      also what `make test` needs: ffmpeg, Chromium, meson, pip, PyGObject, Varnish, hitch
+  --tests      also what `make test` needs: ffmpeg, Chromium, meson, pip, PyGObject, Varnish, hitch, nginx
   --players    also what `make players` needs: VLC and mpv (implies --tests)
-  --bench      also what `make bench` needs: nginx, wrk, h2load (implies --tests)
+  --bench      also what `make bench` needs: wrk, h2load (implies --tests)
   --help       this text
 
 Works as root, through sudo, or as a user who may use sudo. Rust is not installed, only checked for.
@@ -91,6 +91,7 @@ list_missing() {
         # The cache before the origin; Varnish compiles its configuration with gcc.
         server varnishd
         server hitch
+        server nginx
         program openssl openssl
         python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
         if [[ $distribution != ubuntu ]]; then
@@ -107,7 +108,6 @@ list_missing() {
     fi
 
     if [[ $bench == yes ]]; then
-        server nginx
         program wrk wrk
         program h2load nghttp2-client
     fi

@@ -99,7 +99,7 @@ fn one_viewer_spoils_nothing_for_the_others() {
     // More than the origin takes.
     let header = |nth: u32| format!("X-{nth}: {}\r\n", "x".repeat(7000));
     let heavy: String = (0..3).map(header).collect();
-    let many: String = (0..60).map(|nth| format!("X-{nth}: y\r\n")).collect();
+    let many: String = (0..120).map(|nth| format!("X-{nth}: y\r\n")).collect();
     for headers in [heavy, many] {
         let head = format!("GET /live.m3u8 HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
         let status = status(&head);
@@ -113,6 +113,44 @@ fn one_viewer_spoils_nothing_for_the_others() {
     let head = "GET /live.m3u8 HTTP/1.1\r\nHost: evil.example\r\n\r\n";
     assert_eq!(status(head), Some(200));
     assert_eq!(Client::new(cache.port).get("/live.m3u8").status, 200);
+}
+
+/// The other cache keeps nothing to itself either, and lets nobody past.
+#[test]
+fn nginx_ends_what_is_for_the_operator_and_splits_nothing() {
+    let frames = Frames::test_picture(FRAMES, 30);
+    let fed = FedStream::new(&frames.caps, "");
+    fed.stream.play();
+    fed.push(&frames.buffers);
+    wait_for("a playlist", || fed.stream.playlist().hint);
+    let cache = Cache::of("nginx", fed.stream.port());
+    let mut viewer = Client::new(cache.port);
+    let requests = || -> u64 { fed.stream.stats().get("requests").unwrap() };
+    let before = requests();
+    for path in [
+        "/metrics",
+        "/stats.json?a",
+        "/t/token/metrics",
+        "/%6Detrics",
+        "/stats%2Ejson",
+        "/metrics#",
+        "/live.m3u8%20HTTP/1.1%0d%0aHost:%20a%0d%0a%0d%0aGET%20/metrics",
+        "/live.m3u8%0a",
+    ] {
+        assert_eq!(viewer.get(path).status, 404, "{path}");
+    }
+    assert_eq!(requests(), before, "none of that came to the origin");
+    // The older way to wait goes through each time, what others add for themselves does not.
+    for _ in 0..3 {
+        let answer = viewer.get("/live.m3u8?wait=1&version=0");
+        assert_eq!(answer.status, 200);
+    }
+    assert_eq!(requests(), before + 3);
+    for name in ["version=1", "version=2", "clientId=3"] {
+        let answer = viewer.get(&format!("/live.m3u8?_HLS_msn=1&{name}"));
+        assert_eq!(answer.status, 200);
+    }
+    assert_eq!(requests(), before + 4);
 }
 
 /// Two whole segments of five parts, and one part of the next.
@@ -146,7 +184,7 @@ fn what_waits_passes_over_http2_and_shares_one_request() {
         let waiting = [
             "/live.m3u8?_HLS_msn=3&_HLS_part=1",
             "/live.m3u8?_HLS_part=1&_HLS_msn=3",
-            "/live.m3u8?clientId=7&_HLS_msn=3&session=x&_HLS_part=1&_=1",
+            "/live.m3u8?clientId=7&_HLS_msn=3&version=3&_HLS_part=1&_=1",
             &format!("/{hint}"),
             &format!("/{hint}?clientId=7"),
         ]
@@ -193,6 +231,9 @@ fn what_waits_passes_over_http2_and_shares_one_request() {
             "/%73tats.json",
             "/stats%2Ejson",
             "/%6Detrics",
+            "/stats.json&?",
+            "/metrics&x?y",
+            "/t/token/metrics&?",
         ] {
             assert_eq!(viewer.get(path).await.status, 404, "{path}");
         }
@@ -200,6 +241,11 @@ fn what_waits_passes_over_http2_and_shares_one_request() {
         assert_eq!(page.status, 200, "the player page");
         hint
     });
-    let plain = Client::new(cache.port).get(&format!("/{hint}"));
+    let mut viewer = Client::new(cache.port);
+    // Clients cut this off themselves, unless they mean harm.
+    for path in ["/metrics#", "/live.m3u8#1"] {
+        assert_eq!(viewer.get(path).status, 404, "{path}");
+    }
+    let plain = viewer.get(&format!("/{hint}"));
     assert_eq!(plain.status, 200, "the part that was hinted at, in clear");
 }

@@ -14,9 +14,9 @@ sub vcl_recv {
     if (req.url !~ "^/") {
         return (synth(400));
     }
-    # Another spelling of a name, which would get past what is said of the name here: letters, digits and "-._~" need no
-    # percent sign in a path (RFC 3986 6.2.2.2).
-    if (req.url ~ "(?i)^[^?]*%(2[de]|3[0-9]|[46][1-9a-f]|[57][0-9a]|5f|7e)") {
+    # Another spelling of a name would get past what is said of the name here. Names need nothing but letters, digits and
+    # "-._~" (RFC 3986 2.3), and what is behind a "#" no server ever sees.
+    if (req.url !~ "^[A-Za-z0-9/._~-]+(\?[^#]*)?$") {
         return (synth(404));
     }
     # Figures of the origin are for its operator.
@@ -35,7 +35,7 @@ sub vcl_recv {
     unset req.http.Authorization;
 
     # The older way to wait may answer with what the viewer has already: nothing to be shared.
-    if (req.url ~ "[?&](wait|version)=") {
+    if (req.url ~ "^[^?]*\.m3u8\?(.*&)?wait=") {
         return (pass);
     }
     if (req.url ~ "^/(t/[^/?]+/)?timestamps\.json(\?|$)") {

@@ -88,7 +88,7 @@ start_varnish() {
         -p "vcl_path=$work:$here" -p feature=+http2 \
         -p thread_pools=1 -p thread_pool_min=100 -p thread_pool_max=2000 -p thread_queue_limit=2000 \
         -p listen_depth=4096 -p timeout_idle=30 \
-        -p http_req_size=12k -p http_max_hdr=48
+        -p http_req_size=12k -p http_max_hdr=96
     if [[ -n $tls_port ]]; then
         cat >"$work/hitch.conf" <<CONF
 frontend = { host = "$host" port = "$tls_port" }

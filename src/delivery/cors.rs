@@ -23,6 +23,16 @@ pub enum Cors {
     Origins(Vec<String>),
 }
 
+/// As browsers send an origin: without the port that its scheme has anyway (RFC 6454 6.2).
+fn as_sent(origin: &str) -> String {
+    let port = if origin.starts_with("https") {
+        ":443"
+    } else {
+        ":80"
+    };
+    origin.strip_suffix(port).unwrap_or(origin).to_owned()
+}
+
 impl Cors {
     /// `*`, or origins between commas. An error is a sentence for the user.
     pub fn new(list: &str) -> Result<Self, String> {
@@ -43,8 +53,7 @@ impl Cors {
                         && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
                 });
                 if is_origin {
-                    // Browsers send it so.
-                    Ok(origin.to_ascii_lowercase())
+                    Ok(as_sent(&origin.to_ascii_lowercase()))
                 } else {
                     Err(format!(
                         "cors-origin '{origin}' has to be '*', or origins such as https://example.com, without a path"
@@ -53,6 +62,11 @@ impl Cors {
             })
             .collect::<Result<_, _>>()
             .map(Self::Origins)
+    }
+
+    /// Whether an answer depends on the page that asks.
+    pub fn depends_on_origin(&self) -> bool {
+        matches!(self, Self::Origins(origins) if !origins.is_empty())
     }
 
     /// Rule HT-08: on every answer, refusals included, or scripts see status 0 in place of the reason. `origin` is the page

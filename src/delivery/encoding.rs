@@ -6,8 +6,8 @@ use std::cell::OnceCell;
 use std::io::Write;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::write::{DeflateEncoder, GzEncoder};
+use flate2::{Compression, Crc};
 
 /// A text of fewer bytes goes into one packet as it is.
 const MIN_GZIP_BYTES: usize = 1024;
@@ -36,6 +36,78 @@ impl Text {
     /// Compressed; `None` when that wins nothing.
     pub fn gzip(&self) -> Option<&Bytes> {
         self.gzip.get_or_init(|| compress(&self.plain)).as_ref()
+    }
+}
+
+/// A text that many answers begin with, each with an end of its own: compressed once for all of them.
+#[derive(Debug)]
+pub struct Beginning {
+    plain: String,
+    deflated: OnceCell<Deflated>,
+}
+
+/// Blocks of a deflate stream that end on a whole byte and are not the last, and what their text adds up to.
+#[derive(Debug)]
+struct Deflated {
+    blocks: Vec<u8>,
+    sum: Crc,
+}
+
+impl Beginning {
+    /// A beginning nobody has asked for yet.
+    pub fn new(plain: String) -> Self {
+        Self {
+            plain,
+            deflated: OnceCell::new(),
+        }
+    }
+
+    /// The whole text. In gzip the end is a block of its own, stored as it is: no library joins what it has compressed before
+    /// and what comes now (RFC 1951 3.2.4, RFC 1952 2.3).
+    pub fn with(&self, end: &str) -> Text {
+        let plain: Bytes = [&self.plain, end].concat().into();
+        let gzip = OnceCell::new();
+        if plain.len() >= MIN_GZIP_BYTES {
+            let _ = gzip.set(self.joined(end).filter(|gzip| gzip.len() < plain.len()));
+        }
+        Text { plain, gzip }
+    }
+
+    fn joined(&self, end: &str) -> Option<Bytes> {
+        // Deflate, no name, no time, fastest, Unix.
+        const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 3];
+        const LAST_AND_STORED: u8 = 1;
+        let length = u16::try_from(end.len()).ok()?;
+        let begun = self
+            .deflated
+            .get_or_init(|| Deflated::new(self.plain.as_bytes()));
+        let mut sum = Crc::new();
+        sum.combine(&begun.sum);
+        sum.update(end.as_bytes());
+        let mut gzip = Vec::with_capacity(begun.blocks.len() + end.len() + 32);
+        gzip.extend_from_slice(&HEAD);
+        gzip.extend_from_slice(&begun.blocks);
+        gzip.push(LAST_AND_STORED);
+        gzip.extend_from_slice(&length.to_le_bytes());
+        gzip.extend_from_slice(&(!length).to_le_bytes());
+        gzip.extend_from_slice(end.as_bytes());
+        gzip.extend_from_slice(&sum.sum().to_le_bytes());
+        gzip.extend_from_slice(&sum.amount().to_le_bytes());
+        Some(gzip.into())
+    }
+}
+
+impl Deflated {
+    fn new(plain: &[u8]) -> Self {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+        let mut sum = Crc::new();
+        sum.update(plain);
+        // Into memory: neither can fail. A flush ends the block on a whole byte.
+        let _ = encoder.write_all(plain).and_then(|()| encoder.flush());
+        Self {
+            blocks: encoder.get_ref().clone(),
+            sum,
+        }
     }
 }
 
@@ -105,6 +177,21 @@ mod tests {
     }
 
     #[test]
+    fn one_beginning_has_many_ends() {
+        let beginning = Beginning::new("\"segment_00001.m4s\":1764423000000000000,".repeat(100));
+        for end in ["\"timestamp\":1}", "\"timestamp\":22}", ""] {
+            let text = beginning.with(end);
+            let whole = [&beginning.plain, end].concat();
+            assert_eq!(text.plain(), whole.as_bytes());
+            let gzip = text.gzip().unwrap();
+            assert!(gzip.len() < whole.len() / 4);
+            let mut back = String::new();
+            GzDecoder::new(&gzip[..]).read_to_string(&mut back).unwrap();
+            assert_eq!(back, whole);
+        }
+    }
+
+    #[test]
     fn compressed_once_and_only_if_it_wins() {
         let text = "#EXTINF:1.00000,\n".repeat(100);
         let text = Text::new(text);
@@ -115,6 +202,7 @@ mod tests {
         GzDecoder::new(&gzip[..]).read_to_end(&mut back).unwrap();
         assert_eq!(back[..], text.plain()[..]);
 
+        assert_eq!(Beginning::new("sh".to_owned()).with("ort").gzip(), None);
         assert_eq!(Text::new("short").gzip(), None);
         let mut noise = 1_u32;
         let noise: Vec<u8> = std::iter::repeat_with(|| {

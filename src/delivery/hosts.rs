@@ -41,9 +41,11 @@ impl AllowedHosts {
             return Ok(());
         }
         let asked = host.unwrap_or_default().to_ascii_lowercase();
-        let is_known = split(&asked).is_some_and(|(name, _)| {
+        let is_known = split(&asked).is_some_and(|(name, port)| {
             self.0.iter().any(|allowed| match split(allowed) {
                 Some((allowed, None)) => allowed == name,
+                // Browsers leave out the port that the scheme has anyway.
+                Some((allowed, Some("80" | "443"))) if allowed == name && port.is_none() => true,
                 _ => *allowed == asked,
             })
         });
@@ -82,9 +84,14 @@ mod tests {
 
     #[test]
     fn names_with_and_without_ports() {
-        let hosts = AllowedHosts::new("stream.example, localhost:8080,[::1],192.0.2.1").unwrap();
+        let hosts =
+            AllowedHosts::new("stream.example, localhost:8080,[::1],192.0.2.1,tv.example:443")
+                .unwrap();
         for (host, expected) in [
             ("stream.example", true),
+            ("tv.example", true),
+            ("tv.example:443", true),
+            ("tv.example:8443", false),
             ("Stream.Example:9000", true),
             ("localhost:8080", true),
             ("[::1]:8080", true),

@@ -48,7 +48,7 @@ pub fn render(stats: &Stats) -> String {
     );
     page.counter(
         "llhls_sent_bytes_total",
-        "Bytes handed out in bodies.",
+        "Bytes of the bodies that were begun.",
         stats.bytes.sent,
     );
     page.gauge(

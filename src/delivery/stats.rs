@@ -271,8 +271,10 @@ pub const BUCKETS: [Nanos; 14] = [
 ];
 
 impl Delay {
-    /// Takes in one measurement.
+    /// Takes in one measurement. A clock that was put right may say that something was over before it began: sums of delays never
+    /// fall.
     pub fn record(&mut self, delay: Nanos) {
+        let delay = delay.max(Nanos(0));
         self.count += 1;
         self.last = delay;
         self.max = self.max.max(delay);

@@ -9,11 +9,11 @@ use crate::origin::Origin;
 use crate::origin::name::MediaName;
 use crate::time::UnixTime;
 
-/// Renders the document. `now` is its `timestamp`; all times are Unix time in nanoseconds.
+/// Renders the document but for its end, which [`end`] has. All times are Unix time in nanoseconds.
 ///
 /// It covers the newest `max_files` segments of each rendition; what the file lists can also be fetched. File names tell
 /// renditions apart. `version` is that of the main one's playlist, and `versions` has it of each playlist by its file name.
-pub fn render(origin: &Origin, routes: &Routes, max_files: usize, now: UnixTime) -> String {
+pub fn begin(origin: &Origin, routes: &Routes, max_files: usize) -> String {
     let mut segments = Map::new();
     let mut parts = Map::new();
     let mut captured = Map::new();
@@ -38,15 +38,22 @@ pub fn render(origin: &Origin, routes: &Routes, max_files: usize, now: UnixTime)
             }
         }
     }
-    json!({
+    let mut document = json!({
         "segments": segments,
         "parts": parts,
-        "timestamp": now.0,
         "version": origin.main().window().version().0,
         "versions": versions,
         "captured": captured,
     })
-    .to_string()
+    .to_string();
+    // The brace at its end.
+    document.pop();
+    document
+}
+
+/// What differs with each answer: `now` is its `timestamp`.
+pub fn end(now: UnixTime) -> String {
+    format!(",\"timestamp\":{}}}", now.0)
 }
 
 #[cfg(test)]
@@ -64,7 +71,7 @@ mod tests {
             .map(|(_, rendition)| rendition.settings().clone());
         let renditions = Renditions::new(settings.collect()).unwrap();
         let routes = Routes::new("live.m3u8".to_owned(), run(), &renditions);
-        render(origin, &routes, max_files, now)
+        begin(origin, &routes, max_files) + &end(now)
     }
 
     #[test]

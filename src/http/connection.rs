@@ -217,8 +217,8 @@ async fn answer(
     let answer = match checked {
         Ok(()) => respond::answer(live, &head, waiting).await,
         // What follows on this connection may be a body: it cannot be told from a request.
-        Err(refusal) => {
-            live.count_over(limits::limit_of(&refusal));
+        Err((refusal, limit)) => {
+            live.count_over(limit);
             respond::refuse_and_close(live, &head, &refusal)
         }
     };
@@ -235,6 +235,13 @@ async fn turn_away(
 ) {
     let exchange = async {
         let Some(tls) = tls else {
+            // Which page asks has to be read where that decides whether it may read the answer.
+            if live.cors().depends_on_origin() {
+                let stream = SteadyStream::new(stream, limits::PROGRESS_PERIOD);
+                let answer = |request| ready(full(&live, limit, &request));
+                serve_http1(&live, stream, pending(), answer).await;
+                return Ok(());
+            }
             return say(
                 &stream,
                 &wire::unasked(&respond::no_room(&live, limit, None)),

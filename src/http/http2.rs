@@ -170,7 +170,12 @@ impl UnderWay {
             let size = chunks.size_hint().exact().unwrap_or(0);
             let delivery = Rc::new(Delivery::new(size));
             let watched = Rc::downgrade(&delivery);
-            self.traffic.deliveries.borrow_mut().push(watched);
+            let mut deliveries = self.traffic.deliveries.borrow_mut();
+            // What is over goes before there is twice as much: one connection can ask for very many small things.
+            if deliveries.len() == deliveries.capacity() {
+                deliveries.retain(|delivery| delivery.strong_count() > 0);
+            }
+            deliveries.push(watched);
             Delivered { chunks, delivery }
         })
     }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use hyper::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use hyper::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
 use hyper::{Request, Version};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -25,8 +25,8 @@ use crate::delivery::stats::Limit;
 /// From the end of one answer, or the start of the connection, to the end of the next request's head.
 pub(super) const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Header lines of a request.
-const MAX_HEADERS: usize = 64;
+/// Header lines of a request. Cookies are one, however many lines a browser makes of them over HTTP/2 (RFC 9113 8.2.3).
+const MAX_HEADERS: usize = 128;
 
 /// Bytes of a request's target, names and values together.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
@@ -230,15 +230,6 @@ pub(super) fn tune(stream: &TcpStream) {
     }
 }
 
-/// The limit that a refusal of [`check`] is about.
-pub(super) fn limit_of(refusal: &Refusal) -> Option<Limit> {
-    match refusal.status {
-        413 => Some(Limit::Body),
-        431 => Some(Limit::Head),
-        _ => None,
-    }
-}
-
 /// The limit that ended a connection, if one did.
 pub(super) fn limit_of_end(error: &hyper::Error) -> Option<Limit> {
     if error.is_timeout() {
@@ -262,8 +253,9 @@ pub(super) fn limit_of_end(error: &hyper::Error) -> Option<Limit> {
     }
 }
 
-/// What hyper lets through and this server does not: too large a head, no Host (RFC 9112 3.2), or a body.
-pub(super) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
+/// What hyper lets through and this server does not: too large a head, no Host (RFC 9112 3.2), or a body. Names the limit if it
+/// is one.
+pub(super) fn check<B>(request: &Request<B>) -> Result<(), (Refusal, Option<Limit>)> {
     let headers = request.headers();
     let target = request.uri().path_and_query();
     let size: usize = headers
@@ -271,18 +263,21 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
         .map(|(name, value)| name.as_str().len() + value.len())
         .sum::<usize>()
         + target.map_or(0, |target| target.as_str().len());
-    if headers.len() > MAX_HEADERS || size > MAX_HEADER_BYTES {
-        return Err(Refusal::new(431, "the head of the request is too large"));
+    let crumbs = headers.get_all(COOKIE).iter().count();
+    if headers.len() - crumbs.saturating_sub(1) > MAX_HEADERS || size > MAX_HEADER_BYTES {
+        let refusal = Refusal::new(431, "the head of the request is too large");
+        return Err((refusal, Some(Limit::Head)));
     }
     let hosts = headers.get_all(HOST).iter().count();
     if request.version() == Version::HTTP_11 && hosts == 0 {
-        return Err(Refusal::bad_request("no Host header"));
+        return Err((Refusal::bad_request("no Host header"), None));
     }
     if hosts > 1 {
-        return Err(Refusal::bad_request("more than one Host header"));
+        return Err((Refusal::bad_request("more than one Host header"), None));
     }
     if headers.contains_key(TRANSFER_ENCODING) {
-        return Err(Refusal::bad_request("requests here have no body"));
+        let refusal = Refusal::bad_request("requests here have no body");
+        return Err((refusal, Some(Limit::Body)));
     }
     // hyper has refused lengths that are no number, or several that differ.
     if headers
@@ -290,7 +285,8 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
         .iter()
         .any(|length| length.as_bytes().iter().any(|byte| *byte != b'0'))
     {
-        return Err(Refusal::new(413, "requests here have no body"));
+        let refusal = Refusal::new(413, "requests here have no body");
+        return Err((refusal, Some(Limit::Body)));
     }
     Ok(())
 }
@@ -515,6 +511,23 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let (client, accepted) = tokio::join!(client, listener.accept());
         (client.unwrap(), accepted.unwrap().0)
+    }
+
+    #[test]
+    fn cookies_are_one_line_however_many_a_browser_makes_of_them() {
+        let head = |name: &'static str, lines: usize| {
+            let mut request = Request::builder().header(HOST, "h");
+            for _ in 0..lines {
+                request = request.header(name, "a=b");
+            }
+            check(&request.body(()).unwrap())
+        };
+        assert!(head("cookie", 300).is_ok());
+        assert!(head("x-other", MAX_HEADERS - 1).is_ok());
+        for (name, lines) in [("x-other", MAX_HEADERS), ("cookie", 3000)] {
+            let (refusal, limit) = head(name, lines).unwrap_err();
+            assert_eq!((refusal.status, limit), (431, Some(Limit::Head)), "{name}");
+        }
     }
 
     #[test]

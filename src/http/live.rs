@@ -26,7 +26,7 @@ use super::texts::Texts;
 use crate::delivery::access::{AccessToken, Way};
 use crate::delivery::carry::CarriedNames;
 use crate::delivery::cors::Cors;
-use crate::delivery::encoding::Text;
+use crate::delivery::encoding::{Beginning, Text};
 use crate::delivery::hosts::AllowedHosts;
 use crate::delivery::playlist::{self, BaseUrl, PlaylistStyle};
 use crate::delivery::stats::{Limit, Stats};
@@ -139,6 +139,8 @@ pub(super) struct Live {
     /// Their delta updates.
     deltas: Vec<Texts>,
     multivariant: Texts,
+    /// `/timestamps.json` but for its end.
+    timestamps: RefCell<Option<(Revision, Beginning)>>,
     /// One for each rendition.
     bells: Vec<Bell>,
     /// Turns true once, when the server stops.
@@ -182,6 +184,7 @@ impl Live {
             playlists: renditions.iter().map(|_| Texts::default()).collect(),
             deltas: renditions.iter().map(|_| Texts::default()).collect(),
             multivariant: Texts::default(),
+            timestamps: RefCell::default(),
             bells: renditions
                 .iter()
                 .map(|_| Bell {
@@ -469,9 +472,18 @@ impl Live {
     }
 
     /// `/timestamps.json` of this moment.
-    pub(super) fn timestamps(&self) -> String {
-        let now = UnixTime::from_system(SystemTime::now());
-        timestamps::render(&self.origin.borrow(), &self.routes, self.max_files, now)
+    pub(super) fn timestamps(&self) -> Text {
+        let origin = self.origin.borrow();
+        let mut kept = self.timestamps.borrow_mut();
+        let (_, beginning) = kept
+            .take_if(|(revision, _)| *revision == origin.revision())
+            .unwrap_or_else(|| {
+                let text = timestamps::begin(&origin, &self.routes, self.max_files);
+                (origin.revision(), Beginning::new(text))
+            });
+        let text = beginning.with(&timestamps::end(UnixTime::from_system(SystemTime::now())));
+        *kept = Some((origin.revision(), beginning));
+        text
     }
 
     /// Counts a connection in, or says which limit is in its way.

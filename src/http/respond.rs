@@ -47,7 +47,7 @@ async fn serve(live: &Live, head: &Head<'_>, waiting: &Waiting) -> Result<Answer
 }
 
 fn present(live: &Live, head: &Head<'_>, reply: Reply, suffix: &str) -> Result<Answer, Refusal> {
-    let document = |text: String| (Source::Text(Rc::new(Text::new(text))), None);
+    let document = |text: Text| (Source::Text(Rc::new(text)), None);
     let unready = || Refusal::unavailable("there is no playlist yet", 1);
     let is_page = reply.content == Content::Page(Page::Index);
     let mut playlist_version = None;
@@ -67,8 +67,8 @@ fn present(live: &Live, head: &Head<'_>, reply: Reply, suffix: &str) -> Result<A
         // Under its name it is never anything else; the run tells names of one server from those of the next.
         Content::Media(chunks) => (Source::Media(chunks), Some(live.tag())),
         Content::Timestamps => document(live.timestamps()),
-        Content::Stats => document(live.stats().render()),
-        Content::Metrics => document(metrics::render(&live.stats())),
+        Content::Stats => document(Text::new(live.stats().render())),
+        Content::Metrics => document(Text::new(metrics::render(&live.stats()))),
         Content::Page(page) => {
             let text = live.page().file(page, suffix)?;
             (Source::Text(text), Some(live.tag()))

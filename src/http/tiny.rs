@@ -164,8 +164,8 @@ async fn answer(live: Rc<Live>, held: Held, _connected: Connected) {
             let head = wire::head(request);
             match limits::check(request) {
                 Ok(()) => respond::answer(&live, &head, &Waiting::default()).await,
-                Err(refusal) => {
-                    live.count_over(limits::limit_of(&refusal));
+                Err((refusal, limit)) => {
+                    live.count_over(limit);
                     respond::refuse_and_close(&live, &head, &refusal)
                 }
             }

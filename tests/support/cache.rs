@@ -17,8 +17,14 @@ pub struct Cache {
 impl Cache {
     /// Varnish and hitch before an origin on this machine.
     pub fn before(origin: u16) -> Self {
+        Self::of("varnish", origin)
+    }
+
+    /// What `--cache` names, before an origin on this machine.
+    pub fn of(kind: &str, origin: u16) -> Self {
         let (port, tls_port) = (free_port(), free_port());
         let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/cdn/run.sh"))
+            .args(["--cache", kind])
             .args(["--origin", &format!("127.0.0.1:{origin}")])
             .args(["--port", &port.to_string()])
             .args(["--tls-port", &tls_port.to_string()])

@@ -139,6 +139,38 @@ fn over_the_cap_newcomers_are_turned_away() {
     assert_eq!(site.get("/live.m3u8").status, 200);
 }
 
+/// Rule HT-08: a page of the list can read that there is no room.
+#[test]
+fn pages_of_a_list_can_read_that_there_is_no_room() {
+    let site = Site::live_with(ServerConfig {
+        max_connections: Some(1),
+        cors_origin: "https://a.example:443, http://b.example".to_owned(),
+        ..config()
+    });
+    let mut viewer = site.connect();
+    viewer.get("/stats.json");
+    assert_eq!(viewer.answer().status, 200);
+    for (origin, is_known) in [
+        ("https://a.example", true),
+        ("http://b.example", true),
+        ("http://c.example", false),
+    ] {
+        let mut newcomer = site.connect();
+        newcomer.send(&format!(
+            "GET /live.m3u8 HTTP/1.1\r\nHost: h\r\nOrigin: {origin}\r\n\r\n"
+        ));
+        let answer = newcomer.answer();
+        assert_eq!(answer.status, 503);
+        let allowed = answer.headers.get("access-control-allow-origin");
+        assert_eq!(
+            allowed.is_some_and(|allowed| allowed == origin),
+            is_known,
+            "{origin}"
+        );
+        assert!(newcomer.is_closed());
+    }
+}
+
 #[test]
 fn a_slow_or_half_open_connection_holds_up_nobody() {
     let site = Site::live();
@@ -223,6 +255,11 @@ fn who_goes_over_a_limit_is_counted_by_kind() {
             "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n",
             Limit::Body,
             1,
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            Limit::Body,
+            2,
         ),
     ] {
         let mut client = site.connect();
