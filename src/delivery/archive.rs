@@ -9,7 +9,8 @@ use quick_m3u8::Writer;
 use quick_m3u8::tag::hls::{Map, ProgramDateTime};
 
 use super::playlist::{date_time, extinf};
-use crate::origin::media::{InitSection, RenditionKind};
+use super::sounds;
+use crate::origin::media::{InitSection, RenditionKind, RenditionSettings};
 use crate::time::{MediaTime, UnixTime};
 
 /// A whole segment as a playlist beside its file names it.
@@ -107,12 +108,8 @@ pub fn segment(segment: &ArchivedSegment) -> String {
 /// A rendition as the multivariant playlist beside the files offers it.
 #[derive(Clone, Debug)]
 pub struct ArchivedRendition<'a> {
-    /// What it holds.
-    pub kind: RenditionKind,
-    /// NAME of a member of a group.
-    pub label: &'a str,
-    /// LANGUAGE, when it is known.
-    pub language: Option<&'a str>,
+    /// What it is and is called.
+    pub settings: &'a RenditionSettings,
     /// File name of its playlist.
     pub playlist: &'a str,
     /// Its newest init section.
@@ -121,27 +118,27 @@ pub struct ArchivedRendition<'a> {
     pub bandwidth: u64,
 }
 
-/// The multivariant playlist: each video with every audio, or the first audio where there is no video.
+/// The multivariant playlist: each video with every audio, or the audio that plays by default where there is no video.
 pub fn multivariant(renditions: &[ArchivedRendition<'_>]) -> String {
-    let of = |kind| renditions.iter().filter(move |one| one.kind == kind);
+    let of = |kind| {
+        renditions
+            .iter()
+            .filter(move |one| one.settings.kind == kind)
+    };
     let has_video = of(RenditionKind::Video).next().is_some();
     let has_group = of(RenditionKind::Audio).count() > usize::from(!has_video);
-    let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:6\n");
+    let sounds: Vec<_> = of(RenditionKind::Audio).map(|one| one.settings).collect();
+    let mut writer = Writer::new(b"#EXTM3U\n#EXT-X-VERSION:6\n".to_vec());
     if has_group {
         for (nth, audio) in of(RenditionKind::Audio).enumerate() {
-            let default = if nth == 0 { "YES" } else { "NO" };
-            let language = audio
-                .language
-                .map_or_else(String::new, |language| format!(",LANGUAGE=\"{language}\""));
-            line(
-                &mut text,
-                &format!(
-                    "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"{}\"{language},DEFAULT={default},AUTOSELECT=YES,URI=\"{}\"",
-                    audio.label, audio.playlist
-                ),
+            let channels = audio.init.channels;
+            write(
+                &mut writer,
+                sounds::media(&sounds, nth, audio.playlist, channels),
             );
         }
     }
+    let mut text = String::from_utf8_lossy(&writer.into_inner()).into_owned();
     let heaviest_audio = of(RenditionKind::Audio)
         .map(|audio| audio.bandwidth)
         .max()
@@ -149,7 +146,8 @@ pub fn multivariant(renditions: &[ArchivedRendition<'_>]) -> String {
     let variants: Vec<_> = if has_video {
         of(RenditionKind::Video).collect()
     } else {
-        of(RenditionKind::Audio).take(1).collect()
+        let default = of(RenditionKind::Audio).nth(sounds::default_of(&sounds));
+        default.into_iter().collect()
     };
     for variant in variants {
         let beside = if has_video { heaviest_audio } else { 0 };
@@ -168,7 +166,7 @@ pub fn multivariant(renditions: &[ArchivedRendition<'_>]) -> String {
             write!(tag, ",RESOLUTION={width}x{height}").expect(IN_MEMORY);
         }
         if has_group {
-            tag.push_str(",AUDIO=\"audio\"");
+            write!(tag, ",AUDIO=\"{}\"", sounds::GROUP).expect(IN_MEMORY);
         }
         line(&mut text, &tag);
         line(&mut text, variant.playlist);
@@ -248,36 +246,32 @@ segment_00013.m4s
             init("avc1.64001F", Some((1280, 720))),
             init("mp4a.40.2", None),
         );
-        let offered = |kind, label, playlist, init, bandwidth| ArchivedRendition {
-            kind,
-            label,
-            language: None,
+        let settings = |kind, name: &str| RenditionSettings::new(kind, name);
+        let picture = settings(RenditionKind::Video, "video");
+        let first = settings(RenditionKind::Audio, "audio");
+        let second = RenditionSettings {
+            is_default: true,
+            language: Some("de".to_owned()),
+            ..settings(RenditionKind::Audio, "audio_1")
+        };
+        let offered = |settings, playlist, init, bandwidth| ArchivedRendition {
+            settings,
             playlist,
             init,
             bandwidth,
         };
         let text = multivariant(&[
-            offered(
-                RenditionKind::Video,
-                "video",
-                "live_video.m3u8",
-                &video,
-                2_000_000,
-            ),
-            offered(
-                RenditionKind::Audio,
-                "audio",
-                "live_audio.m3u8",
-                &audio,
-                100_000,
-            ),
+            offered(&picture, "live_video.m3u8", &video, 2_000_000),
+            offered(&first, "live_audio.m3u8", &audio, 100_000),
+            offered(&second, "live_audio_1.m3u8", &audio, 90_000),
         ]);
         assert_eq!(
             text,
             "\
 #EXTM3U
 #EXT-X-VERSION:6
-#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"audio\",DEFAULT=YES,AUTOSELECT=YES,URI=\"live_audio.m3u8\"
+#EXT-X-MEDIA:TYPE=AUDIO,NAME=\"audio\",GROUP-ID=\"audio\",URI=\"live_audio.m3u8\"
+#EXT-X-MEDIA:TYPE=AUDIO,NAME=\"audio_1\",GROUP-ID=\"audio\",URI=\"live_audio_1.m3u8\",LANGUAGE=\"de\",DEFAULT=YES,AUTOSELECT=YES
 #EXT-X-STREAM-INF:BANDWIDTH=2100000,CODECS=\"avc1.64001F,mp4a.40.2\",RESOLUTION=1280x720,AUDIO=\"audio\"
 live_video.m3u8
 "

@@ -19,6 +19,7 @@ pub mod playlist;
 pub mod range;
 pub mod representation;
 pub mod request;
+mod sounds;
 pub mod stats;
 #[cfg(test)]
 mod tests;

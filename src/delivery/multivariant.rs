@@ -7,20 +7,18 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use quick_m3u8::Writer;
-use quick_m3u8::tag::hls::{M3u, Media, MediaType, Version};
+use quick_m3u8::tag::hls::{M3u, Version};
 
 use super::playlist::PlaylistStyle;
 use super::request::Routes;
+use super::sounds;
 use crate::origin::Origin;
-use crate::origin::media::{InitSection, RenditionId, RenditionKind};
+use crate::origin::media::{InitSection, RenditionId, RenditionKind, RenditionSettings};
 use crate::origin::rendition::Rendition;
 
 /// What a server may say of a playlist with groups of renditions (section 8); without them 1 is enough, which is not
 /// written (rule PL-06).
 const VERSION_WITH_GROUPS: u64 = 4;
-
-/// GROUP-ID of all audio.
-const AUDIO_GROUP: &str = "audio";
 
 /// Renders the multivariant playlist as it is now; `None` until the presentation is live.
 ///
@@ -46,8 +44,11 @@ pub fn render(origin: &Origin, routes: &Routes, style: &PlaylistStyle) -> Option
         write_tag(&mut writer, start);
     }
     if offer.has_group() {
-        for audio in &offer.audios {
-            write_tag(&mut writer, offer.media(audio, routes));
+        let sounds = offer.sounds();
+        for (nth, audio) in offer.audios.iter().enumerate() {
+            let uri = routes.playlist_uri(audio.id);
+            let channels = audio.init().and_then(|init| init.channels);
+            write_tag(&mut writer, sounds::media(&sounds, nth, &uri, channels));
         }
     }
     for variant in offer.variants() {
@@ -118,50 +119,13 @@ impl<'a> Offer<'a> {
     }
 
     fn default_audio(&self) -> Option<Offered<'a>> {
-        self.audios
-            .iter()
-            .find(|audio| audio.rendition.settings().is_default)
-            .or(self.audios.first())
-            .copied()
+        self.audios.get(sounds::default_of(&self.sounds())).copied()
     }
 
-    /// Rule MV-08.
-    fn media(&self, audio: &Offered<'_>, routes: &Routes) -> Media<'static> {
-        let settings = audio.rendition.settings();
-        let mut tag = Media::builder()
-            .with_media_type(MediaType::Audio)
-            .with_name(settings.label.clone())
-            .with_group_id(AUDIO_GROUP)
-            .with_uri(routes.playlist_uri(audio.id));
-        if let Some(language) = &settings.language {
-            tag = tag.with_language(language.clone());
-        }
-        let is_default = self
-            .default_audio()
-            .is_some_and(|default| default.id == audio.id);
-        if is_default {
-            tag = tag.with_default();
-        }
-        if is_default || self.is_first_of_its_language(audio) {
-            tag = tag.with_autoselect();
-        }
-        if let Some(channels) = audio.init().and_then(|init| init.channels) {
-            tag = tag.with_channels(channels.to_string());
-        }
-        tag.finish()
-    }
-
-    /// Whether a player may choose it for its language: those it chooses among should differ in it (4.4.6.1).
-    fn is_first_of_its_language(&self, audio: &Offered<'_>) -> bool {
-        let language = |audio: &Offered<'_>| audio.rendition.settings().language.clone();
-        let is_taken = |other: &Offered<'_>| language(other) == language(audio);
-        language(audio).is_some()
-            && !self.default_audio().as_ref().is_some_and(is_taken)
-            && !self
-                .audios
-                .iter()
-                .take_while(|other| other.id != audio.id)
-                .any(is_taken)
+    /// What the sounds are, in their order.
+    fn sounds(&self) -> Vec<&'a RenditionSettings> {
+        let audios = self.audios.iter();
+        audios.map(|audio| audio.rendition.settings()).collect()
     }
 
     /// The tag by hand: the tag writer does not write a frame rate with three decimals.
@@ -188,7 +152,7 @@ impl<'a> Offer<'a> {
             attribute("FRAME-RATE", rate);
         }
         if self.has_group() {
-            attribute("AUDIO", format!("\"{AUDIO_GROUP}\""));
+            attribute("AUDIO", format!("\"{}\"", sounds::GROUP));
         }
         tag
     }
@@ -219,7 +183,7 @@ mod tests {
     use crate::origin::fixture::{
         AUDIO, Presentation, VIDEO, audio, audio_init, run, video, video_init,
     };
-    use crate::origin::media::{Publication, RenditionSettings};
+    use crate::origin::media::Publication;
 
     const STYLE: PlaylistStyle = PlaylistStyle::USUAL;
 

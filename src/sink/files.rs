@@ -9,6 +9,7 @@ use gst::subclass::prelude::*;
 use super::{CAT, imp::LlHlsSink, presentation::Presentation, settings::Settings};
 use crate::{
     origin::media::{Msn, Publication, RenditionId, RenditionSettings},
+    origin::rendition::Renditions,
     watch::{Intake, IntakeSettings, Keep, Manner, News, Output, OutputSettings, WriterSettings},
 };
 
@@ -116,6 +117,14 @@ impl LlHlsSink {
                 waits_for_files: false,
                 numbering: Arc::default(),
             });
+        };
+        // Labels and languages as the live playlists have them.
+        let renditions: Vec<RenditionSettings> = match Renditions::new(renditions) {
+            Ok(checked) => checked.iter().map(|(_, one)| one.clone()).collect(),
+            Err(error) => {
+                gst::element_imp_error!(self, gst::LibraryError::Settings, ("{error}"));
+                return Err(gst::StateChangeError);
+            }
         };
         let manner = settings.manner();
         let going_on = presentation.next_run();

@@ -25,7 +25,8 @@ use self::disk::Work;
 use super::folder::Folder;
 use crate::{
     origin::media::{
-        Constants, InitSection, Msn, NewPart, Publication, RenditionId, RenditionSettings,
+        Constants, Description, InitSection, Msn, NewPart, Publication, RenditionId,
+        RenditionSettings,
     },
     time::{MediaTime, UnixTime},
 };
@@ -104,6 +105,8 @@ enum What {
     Part(NewPart, Option<InitSection>),
     /// With what its playlist says of it, also when there is no file.
     End(Option<Constants>, Outline),
+    /// What its tags say of the rendition.
+    Tags(Description),
     /// The stream is over.
     Finish,
 }
@@ -112,7 +115,7 @@ impl What {
     fn size(&self) -> u64 {
         match self {
             Self::Part(part, _) => part.bytes.len() as u64,
-            Self::End(..) | Self::Finish => 0,
+            Self::End(..) | Self::Tags(_) | Self::Finish => 0,
         }
     }
 }
@@ -299,8 +302,17 @@ impl SegmentWriter {
                     lost: VecDeque::new(),
                 });
             }
-            Publication::Description(..)
-            | Publication::ComingInit(_)
+            Publication::Description(id, description) => {
+                // Should there be no room it is not said.
+                let _ = self.push(Job {
+                    id: *id,
+                    msn: Msn(0),
+                    index: 0,
+                    what: What::Tags(description.clone()),
+                    lost: VecDeque::new(),
+                });
+            }
+            Publication::ComingInit(_)
             | Publication::Absent(_)
             | Publication::EndOfRendition(_) => {}
         }

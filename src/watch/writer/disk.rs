@@ -12,8 +12,11 @@ use std::{
 use super::{Job, Keep, Outline, What, WriterCounts, WriterSettings, Written, listing::Listing};
 use crate::{
     delivery::archive::{self, ArchivedRendition},
-    origin::media::{Constants, InitSection, Msn, NewPart, RenditionId, RenditionSettings},
+    origin::media::{
+        Constants, Description, InitSection, Msn, NewPart, RenditionId, RenditionSettings,
+    },
     origin::name::{InitNumber, MediaName, MediaNames},
+    origin::rendition::Renditions,
     watch::folder::Folder,
 };
 
@@ -172,11 +175,13 @@ impl Work {
             what,
             lost,
         } = job;
-        if matches!(what, What::Finish) {
-            return self.finish();
-        }
         let Some(shelf) = self.shelves.get_mut(id.0) else {
             return;
+        };
+        let what = match what {
+            What::Finish => return self.finish(),
+            What::Tags(description) => return self.describe(id, description),
+            media => media,
         };
         // A part of the segment before it was lost on the way here.
         if shelf.open.as_ref().is_some_and(|open| open.msn != msn) {
@@ -192,7 +197,23 @@ impl Work {
                 }
             }
             What::End(constants, outline) => self.close(id, index, constants, outline),
-            What::Finish => {}
+            What::Tags(_) | What::Finish => {}
+        }
+    }
+
+    /// What the multivariant playlist will say of a rendition, the next time it is written.
+    fn describe(&mut self, id: RenditionId, description: Description) {
+        let mut all: Vec<_> = self.shelves.iter().map(|of| of.settings.clone()).collect();
+        let settings = &mut all[id.0];
+        settings.language = description.language.or(settings.language.take());
+        if let Some(label) = description.label {
+            settings.label = label;
+        }
+        // What no attribute can carry stays out, as in the live playlist.
+        if let Ok(checked) = Renditions::new(all) {
+            for (shelf, (_, settings)) in self.shelves.iter_mut().zip(checked.iter()) {
+                shelf.settings.clone_from(settings);
+            }
         }
     }
 
@@ -337,9 +358,7 @@ impl Work {
             .filter_map(|shelf| {
                 let (_, init) = shelf.init.as_ref()?;
                 Some(ArchivedRendition {
-                    kind: shelf.settings.kind,
-                    label: &shelf.settings.label,
-                    language: shelf.settings.language.as_deref(),
+                    settings: &shelf.settings,
                     playlist: shelf.listing.file(),
                     init,
                     bandwidth: shelf.bandwidth,
