@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::{path::Path, process::Command};
+use std::{net::TcpListener, path::Path, process::Command};
 
 use rustix::process::Signal;
 use support::{
@@ -15,8 +15,22 @@ use support::{
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
 
-/// Runs an application until it has said all it can say, and ends it.
-fn check(command: &mut Command) {
+/// Runs an application until it has said all it can say, and ends it; and once more where it cannot start.
+fn check(application: impl Fn() -> Command) {
+    plays(&mut application());
+    says_why_it_cannot_start(&mut application());
+}
+
+fn says_why_it_cannot_start(command: &mut Command) {
+    let taken = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = command.arg(&port).output().unwrap();
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(complaints.contains(&format!("port {port}")), "{complaints}");
+    assert_eq!(output.status.code(), Some(1), "{complaints}");
+}
+
+fn plays(command: &mut Command) {
     let mut program = Program::start(command.arg("0"));
     let port = program.wait_for_port();
     let mut client = Client::new(port);
@@ -66,16 +80,17 @@ fn check(command: &mut Command) {
 
 #[test]
 fn rust() {
-    check(&mut Command::new(example("application")));
+    check(|| Command::new(example("application")));
 }
 
 /// The system's Python: PyGObject belongs to it.
 #[test]
 fn python() {
-    let mut command = Command::new("/usr/bin/python3");
-    check(with_plugin(
-        command.arg(Path::new(EXAMPLES).join("python/application.py")),
-    ));
+    check(|| {
+        let mut command = Command::new("/usr/bin/python3");
+        with_plugin(command.arg(Path::new(EXAMPLES).join("python/application.py")));
+        command
+    });
 }
 
 #[test]
@@ -90,7 +105,11 @@ fn c() {
         .unwrap();
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{complaints}");
-    check(with_plugin(&mut Command::new(program)));
+    check(|| {
+        let mut command = Command::new(&program);
+        with_plugin(&mut command);
+        command
+    });
 }
 
 /// Without the plugin, what is missing is said.

@@ -378,3 +378,57 @@ fn what_is_added_to_a_closed_file_is_taken_once() {
     check_line(&watching, &playlist);
     watching.assert_no_warnings();
 }
+
+/// ffmpeg counts pictures of another rate in other ticks.
+#[test]
+fn another_timescale_changes_no_duration() {
+    let place = tempfile::tempdir().unwrap();
+    let watching = Watching::start(place.path(), "inotify", "segment-duration=500");
+    for (rate, expected) in [(30, 4), (25, 8)] {
+        let made = tempfile::tempdir().unwrap();
+        let picture = TEST_PICTURE.replace("rate=30", &format!("rate={rate}"));
+        offline(
+            made.path(),
+            &format!(
+                "{picture} -t 2 -f hls -hls_time 0.5 -force_key_frames expr:gte(t,n_forced*0.5) -hls_list_size 0 -hls_segment_type fmp4 -hls_fmp4_init_filename init_{rate}.mp4 -hls_segment_filename {rate}_%03d.m4s out.m3u8"
+            ),
+        );
+        let mut names: Vec<_> = fs::read_dir(made.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".m4s"))
+            .collect();
+        names.sort();
+        for name in std::iter::once(format!("init_{rate}.mp4")).chain(names) {
+            fs::copy(made.path().join(&name), place.path().join(&name)).unwrap();
+        }
+        watching.wait_for_segments(expected);
+    }
+    let playlist = watching.wait_for_segments(8);
+    let mut client = watching.client();
+    for segment in &playlist.segments {
+        let init = Init::read_foreign(&client.body(&format!("/{}", segment.map)));
+        let bytes = client.body(&format!("/{}", segment.uri));
+        let chunks = init.chunks(&bytes);
+        let ticks: u64 = chunks.iter().map(|chunk| chunk.duration()).sum();
+        let seconds = ticks as f64 / f64::from(init.timescale);
+        assert!(
+            (seconds - segment.duration as f64 / 1e9).abs() < 1e-4,
+            "{}",
+            playlist.text
+        );
+        assert!(
+            (0.4..0.7).contains(&seconds),
+            "{seconds} s of {}",
+            segment.uri
+        );
+        let declared: i64 = segment.parts.iter().map(|part| part.duration).sum();
+        assert!(segment.parts.is_empty() || (declared - segment.duration).abs() < 20_000);
+    }
+    let scales: std::collections::BTreeSet<_> = playlist
+        .segments
+        .iter()
+        .map(|segment| segment.map.clone())
+        .collect();
+    assert_eq!(scales.len(), 2);
+}

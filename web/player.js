@@ -24,6 +24,10 @@ const LEAST_HOLD_BACK_SECONDS = 0.1;
 // What the received bit rate is counted over.
 const BITRATE_MS = 10000;
 const TIMESTAMPS_MS = 500;
+// An answer that takes longer is not waited for: a browser has six connections to a server, and the player needs them.
+const TIMESTAMPS_TIMEOUT_MS = 2000;
+// Clocks drift: a millisecond in a hundred seconds is usual.
+const COMPARE_CLOCKS_MS = 120000;
 const SHOWN_TIMESTAMPS = 8;
 
 const MISSING = 'Built without hls.js: run `make`, then restart. This browser plays no HLS without it.';
@@ -70,6 +74,10 @@ let wasPlayingWhenHidden = false;
 let jumpAtNextUpdate = false;
 // The hold-back the viewer chose, in seconds; null while the stream's own counts. It outlives a restart.
 let holdBack = null;
+// The level and the sound the viewer chose, as numbers; null while hls.js chooses. They outlive a restart.
+let chosenLevel = null;
+let chosenSound = null;
+let isAskingForTimestamps = false;
 // Media of the last seconds: `{ at, bytes }`.
 let received = [];
 const plot = new LatencyPlot(document.getElementById('plot'));
@@ -85,6 +93,7 @@ listenToVideo();
 document.getElementById('live').addEventListener('click', jumpToLive);
 listenToChoices();
 setInterval(showTimestamps, TIMESTAMPS_MS);
+setInterval(compareClocks, COMPARE_CLOCKS_MS);
 document.addEventListener('visibilitychange', followVisibility);
 compareClocks();
 begin();
@@ -152,11 +161,16 @@ function startHlsJs() {
   if (holdBack !== null) hls.targetLatency = holdBack;
   hls.on(Events.MANIFEST_PARSED, () => {
     offer('level', hls.levels.map(describeLevel), hls.levels.length > 1);
+    if (chosenLevel !== null && chosenLevel < hls.levels.length) hls.nextLevel = select('levels', chosenLevel);
     play();
   });
   hls.on(Events.AUDIO_TRACKS_UPDATED, (_, { audioTracks }) => {
     offer('sound', audioTracks.map(describeSound), audioTracks.length > 1);
+    if (chosenSound !== null && chosenSound < audioTracks.length) hls.audioTrack = chosenSound;
+    select('sounds', hls.audioTrack);
   });
+  // Which one plays when nobody chooses is known only now.
+  hls.on(Events.AUDIO_TRACK_SWITCHED, (_, { id }) => select('sounds', id));
   hls.on(Events.BUFFER_CREATED, (_, created) => {
     tracks = created.tracks;
   });
@@ -299,8 +313,15 @@ function listenToChoices() {
     // hls.js keeps a target once it is set: only a new instance asks the stream again.
     if (hls) restart();
   });
-  on('levels', 'change', ({ target }) => { if (hls) hls.nextLevel = Number(target.value); });
-  on('sounds', 'change', ({ target }) => { if (hls) hls.audioTrack = Number(target.value); });
+  on('levels', 'change', ({ target }) => {
+    const level = Number(target.value);
+    chosenLevel = level < 0 ? null : level;
+    if (hls) hls.nextLevel = level;
+  });
+  on('sounds', 'change', ({ target }) => {
+    chosenSound = Number(target.value);
+    if (hls) hls.audioTrack = chosenSound;
+  });
   document.addEventListener('keydown', (event) => {
     const isTyping = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
     if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -336,6 +357,12 @@ function offer(kind, names, isChoice) {
   document.getElementById(`${kind}-choice`).hidden = !isChoice;
 }
 
+// Shows which of a list it is, and answers that.
+function select(list, number) {
+  document.getElementById(list).value = String(number);
+  return number;
+}
+
 function describeLevel({ height, bitrate }) {
   return [height && `${height}p`, `${Math.round(bitrate / 1000)} kbit/s`].filter(Boolean).join(', ');
 }
@@ -346,12 +373,16 @@ function describeSound({ name, lang, channels }) {
 
 // The newest parts by the origin's own record, while somebody looks.
 async function showTimestamps() {
-  if (!document.getElementById('timestamps').open) return;
+  if (isAskingForTimestamps || !document.getElementById('timestamps').open) return;
+  isAskingForTimestamps = true;
   let stamps;
   try {
-    stamps = await (await fetch(`timestamps.json${query}`, { cache: 'no-store' })).json();
+    const signal = AbortSignal.timeout(TIMESTAMPS_TIMEOUT_MS);
+    stamps = await (await fetch(`timestamps.json${query}`, { cache: 'no-store', signal })).json();
   } catch {
     return;
+  } finally {
+    isAskingForTimestamps = false;
   }
   const rows = Object.entries(stamps.parts).sort((a, b) => b[1] - a[1]).slice(0, SHOWN_TIMESTAMPS);
   document.getElementById('stamps').replaceChildren(...rows.map(([name, published]) => {

@@ -11,8 +11,11 @@
     reason = "a program for a terminal"
 )]
 
+use std::cell::Cell;
 use std::env;
 use std::error::Error;
+use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Duration;
 
 use gst::glib;
@@ -24,7 +27,7 @@ const PICTURE: &str = "videotestsrc is-live=true ! video/x-raw,width=640,height=
                        ! x264enc tune=zerolatency speed-preset=veryfast bitrate=1000 ! h264parse";
 const SOUND: &str = "audiotestsrc is-live=true volume=0.1 ! audioconvert ! avenc_aac ! aacparse";
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<ExitCode, Box<dyn Error>> {
     let port: u32 = env::args().nth(1).map_or(Ok(8080), |port| port.parse())?;
     gst::init()?;
     // The element is linked in; an installed plugin would be found without this.
@@ -43,9 +46,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let main_loop = glib::MainLoop::new(None, false);
+    let has_failed = Rc::new(Cell::new(false));
     let bus = pipeline.bus().ok_or("the pipeline has no bus")?;
     let _watch = bus.add_watch_local({
         let main_loop = main_loop.clone();
+        let has_failed = Rc::clone(&has_failed);
         move |_, message| {
             match message.view() {
                 gst::MessageView::Element(element) => {
@@ -56,6 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 gst::MessageView::Warning(warning) => eprintln!("warning: {}", warning.error()),
                 gst::MessageView::Error(error) => {
                     eprintln!("error: {}", error.error());
+                    has_failed.set(true);
                     main_loop.quit();
                 }
                 // Everything is published, the playlist says so.
@@ -66,16 +72,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     })?;
 
-    pipeline.set_state(gst::State::Playing)?;
-    println!("playlist {}", sink.property::<String>("uri"));
-
-    glib::timeout_add_local(Duration::from_secs(2), {
+    // Where the pipeline does not start, the error is on the bus.
+    if pipeline.set_state(gst::State::Playing).is_ok() {
+        println!("playlist {}", sink.property::<String>("uri"));
         let sink = sink.clone();
-        move || {
+        glib::timeout_add_local(Duration::from_secs(2), move || {
             print_figures(&sink);
             glib::ControlFlow::Continue
-        }
-    });
+        });
+    }
     let _signal = glib_unix::unix_signal_add_local(Signal::INT.as_raw(), {
         let pipeline = pipeline.clone();
         move || {
@@ -85,7 +90,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     main_loop.run();
     pipeline.set_state(gst::State::Null)?;
-    Ok(())
+    Ok(ExitCode::from(u8::from(has_failed.get())))
 }
 
 /// What the sink says about the stream. Times are nanoseconds, `published` and `captured` since 1970.

@@ -113,6 +113,12 @@ pub(crate) fn row(form: Form, part: &Measured) -> String {
         }
         Form::Csv => {
             let columns = COLUMNS.map(|(.., value)| value(part).map_or_else(String::new, millis));
+            // What a foreign origin calls its files is its own affair (RFC 4180 2).
+            let name = if name.contains([',', '"']) {
+                format!("\"{}\"", name.replace('"', "\"\""))
+            } else {
+                name.clone()
+            };
             format!(
                 "{},{},{name},{size},{}",
                 place.msn,
@@ -249,6 +255,16 @@ mod tests {
             row(Form::Csv, &part),
             "1,3,part_00003.m4s,1234,201.00,1.50,202.50,198.00,0.60"
         );
+        let foreign = Measured {
+            name: "say \"a\", 1.m4s".to_owned(),
+            ..part
+        };
+        let line = row(Form::Csv, &foreign);
+        assert!(
+            line.starts_with("1,3,\"say \"\"a\"\", 1.m4s\",1234,"),
+            "{line}"
+        );
+        let part = self::part(3, 201);
         assert_eq!(
             row(Form::Json, &part),
             r#"{"bytes":1234,"capture_to_published_ms":201.0,"capture_to_received_ms":202.5,"fetch_ms":0.6,"msn":1,"name":"part_00003.m4s","part":3,"playlist_wait_ms":198.0,"published_to_received_ms":1.5}"#

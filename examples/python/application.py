@@ -53,7 +53,8 @@ def main():
     for line, pad in ((PICTURE, "video"), (SOUND, "audio")):
         source = Gst.parse_bin_from_description(line, True)
         pipeline.add(source)
-        source.link_pads("src", sink, pad)
+        if not source.link_pads("src", sink, pad):
+            sys.exit(f"the {pad} pad cannot be linked")
 
     loop = GLib.MainLoop()
     status = 0

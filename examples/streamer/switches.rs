@@ -11,7 +11,13 @@ use clap::{Parser, ValueEnum};
 /// Streams a camera as Low-Latency HLS, with a web server of its own.
 #[derive(Debug, Parser)]
 // Python's argparse takes `--res` for `--resolution`, so old command lines may say it. `--m` and `--t` were one switch each.
-#[command(name = "llhls-streamer", version, infer_long_args = true)]
+// Of a switch that comes twice it took the last.
+#[command(
+    name = "llhls-streamer",
+    version,
+    infer_long_args = true,
+    args_override_self = true
+)]
 pub(crate) struct Switches {
     /// The camera
     #[arg(long, value_name = "/dev/videoN", default_value = "/dev/video0")]
@@ -383,6 +389,9 @@ mod tests {
     fn argparse_was_lenient_and_so_are_we() {
         let switches = read("--m 30 --t").unwrap();
         assert_eq!(switches.max_files, 30);
+        assert!(switches.test_src);
+        let switches = read("--bitrate 2500 --test-src --bitrate 1000 --test-src").unwrap();
+        assert_eq!(switches.bitrate, 1000);
         assert!(switches.test_src);
         let switches = read("--res=320x240 --frame 15 --http 0 --test").unwrap();
         assert_eq!(switches.resolution.to_string(), "320x240");

@@ -167,6 +167,11 @@ impl Timeline {
             let in_new_ticks = |ticks| header.timescale.ticks(line.header.timescale.nanos(ticks));
             line.end = in_new_ticks(line.end);
             line.source_end = in_new_ticks(line.source_end);
+            // As long as it was (rule PL-17), or a tick less.
+            line.part_target = line.part_target.map(|target| MediaTime {
+                ticks: target.to_units_floor(header.timescale.ticks_per_second()),
+                timescale: header.timescale,
+            });
             line.header = header;
         }
         news
