@@ -193,11 +193,8 @@ impl Timeline {
             return Err(FileError::NoTrack);
         };
         let first = main.header.timescale.nanos(first_of(chunks));
-        let joint = self.joint(
-            first,
-            main.header.timescale.nanos(duration_of(chunks)),
-            completed,
-        );
+        let duration = main.header.timescale.nanos(duration_of(chunks));
+        let joint = self.joint(first, duration, &tracks, completed);
         let starts = self.starts(joint, &mut tracks);
         let main = &self.lines[0];
         let duration = main.header.timescale.nanos(duration_of(&tracks[0]));
@@ -274,15 +271,32 @@ impl Timeline {
     }
 
     /// `None` for the first file.
-    fn joint(&self, first: Nanos, duration: Nanos, completed: UnixTime) -> Option<Joint> {
+    fn joint(
+        &self,
+        first: Nanos,
+        duration: Nanos,
+        tracks: &[Vec<Chunk>],
+        completed: UnixTime,
+    ) -> Option<Joint> {
         let newest = self.newest?;
         if self.has_hole {
             return Some(Joint::Jump);
         }
-        let main = self.lines.first()?;
-        let ahead = first.0 - main.header.timescale.nanos(main.source_end).0;
-        if (-TOLERANCE.0..=LONGEST_BRIDGED_HOLE.0).contains(&ahead) {
-            return Some(Joint::GoesOn);
+        let mut go_on = self.lines.iter().zip(tracks).map(|(line, chunks)| {
+            let ahead = line
+                .header
+                .timescale
+                .nanos(first_of(chunks) - line.source_end);
+            (-TOLERANCE.0..=LONGEST_BRIDGED_HOLE.0).contains(&ahead.0)
+        });
+        // Where one of the others does not, bridging it would move it against the main one for good.
+        if go_on.next() == Some(true) {
+            let all_go_on = go_on.all(|goes_on| goes_on);
+            return Some(if all_go_on {
+                Joint::GoesOn
+            } else {
+                Joint::Jump
+            });
         }
         let counts_anew = (first.0 - newest.first.0).abs() <= TOLERANCE.0;
         let silence = Nanos((completed - newest.completed).0 - duration.0);
@@ -304,7 +318,10 @@ impl Timeline {
                 }
                 lines().map(|line| line.end).collect()
             }
-            Some(Joint::CountsAnew) => lines().map(|line| line.end).collect(),
+            Some(Joint::CountsAnew) => {
+                self.bring_together(tracks);
+                lines().map(|line| line.end).collect()
+            }
             None | Some(Joint::Jump) => {
                 // All begin at one moment, as far apart as the writer has them.
                 let nanos = |(line, chunks): (&Line, &Vec<Chunk>)| {
@@ -323,6 +340,29 @@ impl Timeline {
                     })
                     .collect()
             }
+        }
+    }
+
+    /// Tracks of a writer that counts anew are as far apart as their lengths add up to. What the last samples of the files say of
+    /// their own lengths is often wrong, always the same way: those that fell behind begin later, once it can be heard.
+    fn bring_together(&self, tracks: &mut [Vec<Chunk>]) {
+        // Where the file would begin if it were for this track alone.
+        let begin = |(line, chunks): (&Line, &Vec<Chunk>)| {
+            line.header.timescale.nanos(line.end - first_of(chunks)).0
+        };
+        let begins: Vec<i64> = self.lines.iter().zip(&*tracks).map(begin).collect();
+        let (Some(earliest), Some(latest)) = (begins.iter().min(), begins.iter().max()) else {
+            return;
+        };
+        if latest - earliest <= TOLERANCE.0 {
+            return;
+        }
+        for ((line, chunks), begin) in self.lines.iter().zip(tracks).zip(&begins) {
+            bridge(
+                chunks,
+                line.header.timescale.ticks(Nanos(latest - begin)),
+                line,
+            );
         }
     }
 
@@ -488,7 +528,8 @@ mod tests {
     fn files_that_count_anew_become_one_line() {
         let mut timeline = begun();
         let mut ends = [0, 0];
-        for nth in 0..5 {
+        // Further on the sound, which is longer, would be too far ahead.
+        for nth in 0..2 {
             let completed = second(100) + Nanos(nth * LENGTH.0);
             let publications = take(&mut timeline, completed);
             for (rendition, end) in ends.iter_mut().enumerate() {
@@ -513,6 +554,45 @@ mod tests {
                 .count();
             assert_eq!(inits, if nth == 0 { 2 } else { 0 });
         }
+    }
+
+    #[test]
+    fn tracks_whose_lengths_are_wrong_stay_together() {
+        let mut timeline = begun();
+        for nth in 0..100 {
+            let publications = take(&mut timeline, second(100) + Nanos(nth * LENGTH.0));
+            let ends: Vec<i64> = timeline
+                .lines
+                .iter()
+                .map(|line| line.header.timescale.nanos(line.end).0)
+                .collect();
+            let apart = (ends[0] - ends[1]).abs();
+            assert!(apart < 134_000_000, "{apart} ns after {nth} files");
+            assert!(!parts(&publications, 0)[0].is_discontinuity, "file {nth}");
+        }
+    }
+
+    #[test]
+    fn a_track_that_has_a_hole_of_its_own_is_a_jump_of_all() {
+        let timeline = {
+            let mut timeline = begun();
+            let _ = take(&mut timeline, second(100));
+            // As if the writer had counted on, but for three seconds of sound that it has lost.
+            timeline.lines[0].source_end = 0;
+            timeline.lines[1].source_end = -3 * 48_000;
+            timeline
+        };
+        let file = FragmentedFile::read(BOTH).unwrap();
+        let tracks: Vec<_> = timeline
+            .lines
+            .iter()
+            .map(|line| file.chunks(&line.header).unwrap())
+            .collect();
+        let joint = |timeline: &Timeline| timeline.joint(Nanos(0), LENGTH, &tracks, second(101));
+        assert_eq!(joint(&timeline), Some(Joint::Jump));
+        let mut whole = timeline;
+        whole.lines[1].source_end = 0;
+        assert_eq!(joint(&whole), Some(Joint::GoesOn));
     }
 
     #[test]
