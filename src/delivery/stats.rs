@@ -107,9 +107,11 @@ pub struct RefusalStats {
     pub not_satisfiable: u64,
     /// 421: a host this server is not called.
     pub misdirected: u64,
+    /// 429: more waits already than one connection may.
+    pub too_many: u64,
     /// 503: nothing came in time, or the server stops.
     pub unavailable: u64,
-    /// 405, 413 and what else there is.
+    /// 405, 413, 431 and what else there is.
     pub other: u64,
 }
 
@@ -122,19 +124,21 @@ impl RefusalStats {
             404 => self.not_found += 1,
             416 => self.not_satisfiable += 1,
             421 => self.misdirected += 1,
+            429 => self.too_many += 1,
             503 => self.unavailable += 1,
             _ => self.other += 1,
         }
     }
 
     /// Every reason and how often it was given.
-    pub fn by_reason(&self) -> [(&'static str, u64); 7] {
+    pub fn by_reason(&self) -> [(&'static str, u64); 8] {
         [
             ("bad_request", self.bad_request),
             ("unauthorized", self.unauthorized),
             ("not_found", self.not_found),
             ("not_satisfiable", self.not_satisfiable),
             ("misdirected", self.misdirected),
+            ("too_many", self.too_many),
             ("unavailable", self.unavailable),
             ("other", self.other),
         ]
@@ -393,10 +397,13 @@ impl Stats {
                 })
             })
             .collect();
+        let counted = |(name, count): (&str, u64)| (name.to_owned(), Value::from(count));
+        let refusals: serde_json::Map<String, Value> =
+            self.refusals.by_reason().into_iter().map(counted).collect();
         let limits: serde_json::Map<String, Value> = self
             .limits
             .iter()
-            .map(|(limit, count)| (limit.name().to_owned(), count.into()))
+            .map(|(limit, count)| counted((limit.name(), count)))
             .collect();
         json!({
             "tracks": tracks,
@@ -418,15 +425,7 @@ impl Stats {
                 "ranges": self.answers.ranges,
                 "not_modified": self.answers.not_modified,
             },
-            "refusals": {
-                "bad_request": self.refusals.bad_request,
-                "unauthorized": self.refusals.unauthorized,
-                "not_found": self.refusals.not_found,
-                "not_satisfiable": self.refusals.not_satisfiable,
-                "misdirected": self.refusals.misdirected,
-                "unavailable": self.refusals.unavailable,
-                "other": self.refusals.other,
-            },
+            "refusals": refusals,
             "limits": limits,
             "bytes": {
                 "published": self.bytes.published,

@@ -129,13 +129,9 @@ pub(super) fn stats(
     all.set("answers-gzipped", server.answers.gzipped);
     all.set("answers-range", server.answers.ranges);
     all.set("answers-not-modified", server.answers.not_modified);
-    all.set("refused-bad-request", server.refusals.bad_request);
-    all.set("refused-unauthorized", server.refusals.unauthorized);
-    all.set("refused-not-satisfiable", server.refusals.not_satisfiable);
-    all.set("refused-misdirected", server.refusals.misdirected);
-    all.set("refused-not-found", server.refusals.not_found);
-    all.set("refused-unavailable", server.refusals.unavailable);
-    all.set("refused-other", server.refusals.other);
+    for (reason, count) in server.refusals.by_reason() {
+        all.set(format!("refused-{}", reason.replace('_', "-")), count);
+    }
     let mut limits = gst::Structure::new_empty("llhls-limits");
     for (limit, count) in server.limits.iter() {
         limits.set(limit.name().replace('_', "-"), count);
