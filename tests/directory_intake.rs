@@ -432,3 +432,49 @@ fn another_timescale_changes_no_duration() {
         .collect();
     assert_eq!(scales.len(), 2);
 }
+
+/// A writer that comes back without its microphone, or with one.
+#[test]
+fn other_tracks_are_another_presentation() {
+    let place = tempfile::tempdir().unwrap();
+    let mut watching = Watching::start(place.path(), "inotify", "segment-duration=500");
+    watching.expects_warnings = true;
+    let hls = "-f hls -hls_time 0.5 -hls_segment_type fmp4 out.m3u8";
+    let with_sound = format!("-f lavfi -i sine {TEST_PICTURE} -c:a aac {hls}");
+    let entry = |watching: &Watching| watching.client().get("/live.m3u8").text().to_owned();
+    let first = Ffmpeg::start(place.path(), &with_sound);
+    support::wait_until("picture and sound", || {
+        entry(&watching).contains("live_audio.m3u8")
+    });
+    drop(first);
+    let second = Ffmpeg::start(place.path(), &format!("{TEST_PICTURE} {hls}"));
+    support::wait_until("the picture alone", || {
+        let text = entry(&watching);
+        text.contains("#EXTINF") && !text.contains("audio")
+    });
+    drop(second);
+    let _third = Ffmpeg::start(place.path(), &with_sound);
+    support::wait_until("sound beside it again", || {
+        entry(&watching).contains("live_audio.m3u8")
+    });
+    let playlist = support::wait_for("its picture", || {
+        let answer = watching.client().get("/live_video.m3u8");
+        (answer.status == 200).then(|| Playlist::read(answer.text()))
+    });
+    check_line(&watching, &playlist);
+}
+
+/// One file of something else changes nothing.
+#[test]
+fn a_foreign_file_among_the_others_is_left_out() {
+    const BOTH: &[u8] = include_bytes!("data/ffmpeg-two-tracks.mp4");
+    let place = tempfile::tempdir().unwrap();
+    let mut watching = Watching::start(place.path(), "inotify", "segment-duration=500");
+    watching.expects_warnings = true;
+    let _writer = Writer::splitmuxsink(place.path(), MUXER);
+    let before = watching.wait_for_segments(2);
+    fs::write(place.path().join("holiday.mp4"), BOTH).unwrap();
+    watching.wait_for_warning("holiday.mp4");
+    let after = watching.wait_for_segments(before.segments.len() + 2);
+    assert_eq!(after.segments[0].uri, before.segments[0].uri);
+}

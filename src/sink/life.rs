@@ -284,7 +284,10 @@ impl LlHlsSink {
             .running()
             .as_mut()
             .map(|running| std::mem::replace(&mut running.presentation, next));
-        drop(old);
+        // Whoever watches what was there before sees its end.
+        if let Some(old) = old.filter(|old| old.next_run().is_some()) {
+            old.give_way();
+        }
     }
 
     /// Stops reading and writing files: what waits is written and seen, for a few seconds at most.

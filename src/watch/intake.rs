@@ -16,11 +16,12 @@ use crossbeam_channel::{Receiver, Sender, bounded, never};
 
 use super::{
     folder::{Entry, Folder, ReadError, is_media, is_plain},
+    rival::{Rival, Successor},
     timeline::{HeaderNews, Timeline},
     watcher::{Looks, Manner, QUIET, Sight, Watcher},
 };
 use crate::{
-    cmaf::fragment::{FileError, FragmentedFile},
+    cmaf::fragment::{FileError, FragmentedFile, TrackHeader},
     origin::media::{Publication, RenditionSettings},
     time::{Nanos, UnixTime},
 };
@@ -64,7 +65,7 @@ pub struct IntakeSettings {
 /// What an intake tells, from its thread.
 #[derive(Debug)]
 pub enum News {
-    /// What is presented, known with the first init section; once.
+    /// What is presented, known with the first init section; again when the files have other tracks from here on.
     Renditions(Vec<RenditionSettings>),
     /// What players shall see, and the moment its file was finished.
     Publication(Publication, UnixTime),
@@ -133,6 +134,8 @@ struct Work {
     unsettled: Option<Unsettled>,
     /// Size and time of change of files that are no init section, by name; until there is one.
     no_headers: HashMap<String, (u64, UnixTime)>,
+    /// Other tracks than those presented.
+    rival: Option<Rival>,
     /// Media whose init section has not come.
     waiting: VecDeque<(String, UnixTime)>,
     warned_of: VecDeque<String>,
@@ -177,6 +180,7 @@ impl Work {
             taken: HashMap::new(),
             order: VecDeque::new(),
             no_headers: HashMap::new(),
+            rival: None,
             unsettled: None,
             waiting: VecDeque::new(),
             warned_of: VecDeque::new(),
@@ -372,7 +376,7 @@ impl Work {
                 && let Ok((_, bytes)) = self.folder.read(&entry.name)
                 && let Ok(file) = FragmentedFile::read(&bytes)
                 && !file.has_media()
-                && self.take_header(&file).is_ok_and(|found| found)
+                && self.take_first_header(&file)
             {
                 self.remember(&entry, &bytes);
                 self.no_headers.clear();
@@ -435,10 +439,20 @@ impl Work {
             Err(error @ FileError::Boxes(_)) => return Outcome::Incomplete(error),
             Err(error) => return Outcome::Unusable(error.to_string()),
         };
-        match self.take_header(&file) {
-            Ok(true) => self.take_waiting(),
-            Ok(false) => {}
-            Err(error) => return Outcome::Unusable(error),
+        let headers = match file.header() {
+            Ok(headers) => headers,
+            Err(error) => return Outcome::Unusable(error.to_string()),
+        };
+        let has_own = headers.is_some();
+        if let Some(headers) = headers {
+            match self.timeline.take_header(headers.clone()) {
+                HeaderNews::First => {
+                    (self.tell)(News::Renditions(self.timeline.renditions()));
+                    self.take_waiting();
+                }
+                HeaderNews::Same | HeaderNews::OtherFormat => self.rival = None,
+                HeaderNews::OtherTracks => return self.meet_rival(&file, headers, at),
+            }
         }
         if !file.has_media() {
             return Outcome::Done;
@@ -446,11 +460,17 @@ impl Work {
         if !self.timeline.has_header() {
             return Outcome::NeedsHeader;
         }
+        if !has_own
+            && let Some(rival) = &self.rival
+            && rival.claims(&file, &self.timeline)
+            && let Some(successor) = rival.succeed(&file, self.settings.segment_duration, at)
+        {
+            self.change_over(successor, at);
+            return Outcome::Done;
+        }
         match self.timeline.take(&file, at) {
             Ok(publications) => {
-                for publication in publications {
-                    (self.tell)(News::Publication(publication, at));
-                }
+                self.publish(publications, at);
                 Outcome::Done
             }
             Err(error @ FileError::Boxes(_)) => Outcome::Incomplete(error),
@@ -458,21 +478,61 @@ impl Work {
         }
     }
 
-    /// Answers whether the tracks are known only now.
-    fn take_header(&mut self, file: &FragmentedFile<'_>) -> Result<bool, String> {
-        let Some(headers) = file.header().map_err(|error| error.to_string())? else {
-            return Ok(false);
-        };
-        match self.timeline.take_header(headers) {
-            HeaderNews::First => {
-                (self.tell)(News::Renditions(self.timeline.renditions()));
-                Ok(true)
-            }
-            HeaderNews::Same | HeaderNews::OtherFormat => Ok(false),
-            HeaderNews::OtherTracks => {
-                Err("it has other tracks than the stream began with".to_owned())
-            }
+    /// A file has other tracks than what is presented.
+    fn meet_rival(
+        &mut self,
+        file: &FragmentedFile<'_>,
+        headers: Vec<TrackHeader>,
+        at: UnixTime,
+    ) -> Outcome {
+        let is_borne_out = self
+            .rival
+            .as_ref()
+            .is_some_and(|rival| rival.is_borne_out_by(&headers));
+        let has_media = file.has_media();
+        let rival = Rival::of(headers, !has_media);
+        if !has_media {
+            // What comes behind it says whether it counts.
+            self.rival = Some(rival);
+            return Outcome::Done;
         }
+        if is_borne_out
+            && let Some(successor) = rival.succeed(file, self.settings.segment_duration, at)
+        {
+            self.change_over(successor, at);
+            return Outcome::Done;
+        }
+        self.rival = Some(rival);
+        Outcome::Unusable(
+            "it has other tracks than the stream; another one like it begins another presentation"
+                .to_owned(),
+        )
+    }
+
+    /// The files are another presentation from here on.
+    fn change_over(&mut self, successor: Successor, at: UnixTime) {
+        self.rival = None;
+        self.timeline = successor.timeline;
+        (self.tell)(News::Renditions(self.timeline.renditions()));
+        self.publish(successor.publications, at);
+    }
+
+    fn publish(&self, publications: Vec<Publication>, at: UnixTime) {
+        for publication in publications {
+            (self.tell)(News::Publication(publication, at));
+        }
+    }
+
+    /// Takes a header before there is any. Answers whether it is one.
+    fn take_first_header(&mut self, file: &FragmentedFile<'_>) -> bool {
+        let Ok(Some(headers)) = file.header() else {
+            return false;
+        };
+        let is_first = self.timeline.take_header(headers) == HeaderNews::First;
+        if is_first {
+            (self.tell)(News::Renditions(self.timeline.renditions()));
+        }
+        is_first
     }
 
     fn wait_for_header(&mut self, name: &str, at: UnixTime) {

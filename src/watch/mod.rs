@@ -8,6 +8,7 @@ mod folder;
 mod intake;
 mod ledger;
 mod output;
+mod rival;
 mod timeline;
 mod watcher;
 mod writer;

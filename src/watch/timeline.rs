@@ -107,6 +107,17 @@ impl Timeline {
         !self.lines.is_empty()
     }
 
+    /// Whether the main track is sound; `None` before there is one.
+    pub(super) fn main_is_audio(&self) -> Option<bool> {
+        self.lines.first().map(|line| line.header.is_audio())
+    }
+
+    /// Whether a file has something of every track.
+    pub(super) fn has_all_of(&self, file: &FragmentedFile<'_>) -> bool {
+        let has = |line: &Line| file.chunks(&line.header).is_ok();
+        self.lines.iter().all(has)
+    }
+
     /// A file was left out: what comes next does not follow.
     pub(super) fn note_hole(&mut self) {
         self.has_hole = self.newest.is_some();
