@@ -373,6 +373,30 @@ fn pictures_that_find_no_room_are_missed_up_to_a_key_frame() {
     }
 }
 
+/// A picture of which nothing can be used is as silent as one that does not come.
+#[test]
+fn frames_without_timestamps_keep_nobody_waiting() {
+    let mut pair = Pair::new(8, "track-timeout=1000");
+    pair.stream.play();
+    pair.push(0..2500, 0, "va");
+    pair.wait_for("video", "taken", 75);
+    pair.push(2500..7000, 0, "a");
+    let mut lost = pair.pictures.buffers[80].clone();
+    lost.make_mut().set_pts(None);
+    lost.make_mut().set_dts(None);
+    support::wait_until("the sound to go on", || {
+        pair.video.push_buffer(lost.clone()).unwrap();
+        pair.figure("audio", "segments") >= 6
+    });
+    support::wait_until("what was pushed", || {
+        pair.video.current_level_buffers() == 0
+    });
+    pair.push(7000..8000, 0, "va");
+    let renditions = pair.end();
+    assert_eq!(renditions["audio"].gaps(), [0; 0]);
+    assert!(breaks(&renditions["audio"]).is_empty());
+}
+
 /// A pause may be told of in slices.
 #[test]
 fn short_gaps_of_the_leading_picture_add_up() {

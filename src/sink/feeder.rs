@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender};
@@ -311,13 +311,18 @@ pub(super) mod imp {
             failure: &Mutex<Option<gst::FlowError>>,
         ) {
             let mut is_flushing = false;
+            // What comes and cannot be used is as good as nothing.
+            let mut moved = now();
             loop {
                 let input = match road.patience() {
-                    Some(patience) if !is_flushing => match inputs.recv_timeout(patience) {
-                        Ok(input) => Some(input),
-                        Err(RecvTimeoutError::Timeout) => None,
-                        Err(RecvTimeoutError::Disconnected) => return,
-                    },
+                    Some(patience) if !is_flushing && moved.elapsed() >= patience => None,
+                    Some(patience) if !is_flushing => {
+                        match inputs.recv_deadline(moved + patience) {
+                            Ok(input) => Some(input),
+                            Err(RecvTimeoutError::Timeout) => None,
+                            Err(RecvTimeoutError::Disconnected) => return,
+                        }
+                    }
                     _ => match inputs.recv() {
                         Ok(input) => Some(input),
                         Err(_) => return,
@@ -332,8 +337,14 @@ pub(super) mod imp {
                 }
                 let taken = catch_unwind(AssertUnwindSafe(|| match input {
                     Some(input) => self.take(&mut road, input),
-                    None => self.keep_up(&mut road),
+                    None => {
+                        road.has_moved = true;
+                        self.keep_up(&mut road)
+                    }
                 }));
+                if std::mem::take(&mut road.has_moved) {
+                    moved = now();
+                }
                 let error = match taken {
                     Ok(Ok(())) => continue,
                     Ok(Err(gst::FlowError::Flushing)) => {
@@ -552,6 +563,14 @@ fn muxer_caps() -> gst::Caps {
     );
     all.append_structure(gst::Structure::builder("audio/x-opus").build());
     caps
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge: how long a track is waited for is real time"
+)]
+fn now() -> Instant {
+    Instant::now()
 }
 
 fn ended(failure: &Mutex<Option<gst::FlowError>>) -> gst::FlowError {

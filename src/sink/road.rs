@@ -79,6 +79,7 @@ impl Input {
     /// How far it reaches, in the time of the segment.
     pub(super) fn head(&self) -> Option<gst::ClockTime> {
         match self {
+            Self::Frame(access) if access.bytes.is_empty() => None,
             Self::Frame(access) => access.pts.or(access.dts),
             Self::Gap { start, duration } => start.checked_add(duration.unwrap_or_default()),
             _ => None,
@@ -130,6 +131,8 @@ pub(super) struct Road {
     pub(super) doubted: Option<Doubted>,
     /// Others go on without it, until the next frame.
     pub(super) is_silent: bool,
+    /// Something came that could be used, or was asked for.
+    pub(super) has_moved: bool,
     /// Nothing came for a while, and it was no silence: asked again sooner.
     pub(super) has_waited: bool,
     /// Presentation time of the first frame that a segment could have begun with.
@@ -162,6 +165,7 @@ impl Road {
             sound: None,
             doubted: None,
             is_silent: false,
+            has_moved: false,
             has_waited: false,
             first_chance: None,
             is_left_out: false,
@@ -235,6 +239,7 @@ impl Feeder {
     pub(super) fn take(&self, road: &mut Road, input: Input) -> Result<(), gst::FlowError> {
         road.has_waited = false;
         if !matches!(input, Input::Frame(_)) {
+            road.has_moved = true;
             self.settle_doubts(road)?;
         }
         match input {
@@ -377,6 +382,7 @@ impl Feeder {
         let Some(format) = &road.format else {
             return Err(gst::FlowError::NotNegotiated);
         };
+        road.has_moved = true;
         let timescale = *road.timescale.get_or_insert_with(|| format.timescale());
         let mut segmenter = road.segmenter.take().unwrap_or_else(|| {
             Segmenter::new(Plan {

@@ -347,7 +347,7 @@ fn check_offsets(stream: &Stream, renditions: &[Rendition]) {
             let mut fed: Vec<i64> = stream
                 .fed_to(pad)
                 .iter()
-                .map(|frame| frame.pts.or(frame.dts).unwrap())
+                .filter_map(|frame| frame.pts.or(frame.dts))
                 .collect();
             fed.sort_unstable();
             let mut presented = rendition.presented.clone();
