@@ -175,6 +175,31 @@ fn when_nothing_comes_at_all_nobody_is_silent() {
     assert_eq!(renditions["video"].segments.len(), 5);
 }
 
+/// After an outage of everything whoever is back first is not ahead of the others: they have a while to come back too.
+#[test]
+fn who_is_back_first_after_an_outage_does_not_lead() {
+    let mut pair = Pair::new(6, "track-timeout=1000");
+    pair.stream.play();
+    pair.push(0..2500, 0, "va");
+    pair.wait_for("video", "taken", 75);
+    let waits = |path: &str| pair.stream.get_later(path).wait();
+    // Three seconds: longer than anybody is waited for.
+    assert_eq!(waits("/live_video.m3u8?_HLS_msn=3&_HLS_part=4").status, 503);
+    pair.push(2500..4000, 30_000, "a");
+    // Less than that.
+    assert_eq!(
+        waits("/live_video.m3u8?wait=250&version=100000").status,
+        200
+    );
+    pair.push(2500..6000, 30_000, "v");
+    pair.push(4000..6000, 30_000, "a");
+    let renditions = pair.end();
+    for pad in ["video", "audio"] {
+        assert_eq!(renditions[pad].gaps(), [0; 0], "{pad}");
+        assert_eq!(breaks(&renditions[pad]).len(), 1, "{pad}");
+    }
+}
+
 #[test]
 fn a_rung_with_a_hole_of_several_segments_keeps_its_numbers() {
     let rung =

@@ -188,6 +188,11 @@ impl Conductor {
         self.borders.front().map(|border| border.presentation)
     }
 
+    /// The track that decides the borders.
+    pub fn leader(&self) -> TrackIndex {
+        self.leader
+    }
+
     /// Whether the track decides the borders.
     pub fn leads(&self, track: TrackIndex) -> bool {
         track == self.leader

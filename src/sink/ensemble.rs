@@ -7,14 +7,17 @@ use std::{
     collections::VecDeque,
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::clock::DateSource;
 use crate::{
-    cmaf::conductor::{Conductor, Leave, TrackIndex},
+    cmaf::{
+        conductor::{Conductor, Leave, TrackIndex},
+        segmenter::LONGEST_BRIDGED_HOLE,
+    },
     time::{ClockMapping, Nanos, RunningTime},
 };
 
@@ -23,6 +26,17 @@ const REMEMBERED_LINES: usize = 64;
 
 /// A shorter silence than this is a hole that is bridged, however little patience is asked for.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(1);
+
+/// A head that has never leapt.
+const NEVER: u64 = u64::MAX;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge: how long a track is waited for is real time"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
 
 /// What the tracks of one run share.
 #[derive(Debug)]
@@ -33,6 +47,9 @@ pub(super) struct Ensemble {
     patience: Duration,
     /// The newest time that came in at each pad, dealt with or not, in nanoseconds of running time.
     heads: Vec<AtomicI64>,
+    /// When each head last leapt ahead, in milliseconds since `begun`: what all have lost it may be the first to have again.
+    leapt: Vec<AtomicU64>,
+    begun: Instant,
     /// Tracks with as many frames waiting as may: their heads stand still for want of room.
     crowded: Vec<AtomicBool>,
 }
@@ -75,6 +92,8 @@ impl Ensemble {
     pub(super) fn new(conductor: Conductor, tracks: usize, patience: Duration) -> Self {
         Self {
             heads: (0..tracks).map(|_| AtomicI64::new(i64::MIN)).collect(),
+            leapt: (0..tracks).map(|_| AtomicU64::new(NEVER)).collect(),
+            begun: now(),
             state: Mutex::new(State {
                 conductor,
                 stopped: Vec::new(),
@@ -142,8 +161,15 @@ impl Ensemble {
 
     /// Something of the track came in that reaches as far as `head`. Never blocks.
     pub(super) fn note_head(&self, track: TrackIndex, head: RunningTime) {
-        if let Some(newest) = self.heads.get(track.0) {
-            newest.store(head.0, Ordering::Relaxed);
+        let Some(newest) = self.heads.get(track.0) else {
+            return;
+        };
+        let before = newest.swap(head.0, Ordering::Relaxed);
+        if before != i64::MIN
+            && head - RunningTime(before) > LONGEST_BRIDGED_HOLE
+            && let Some(leapt) = self.leapt.get(track.0)
+        {
+            leapt.store(self.millis(), Ordering::Relaxed);
         }
     }
 
@@ -156,7 +182,7 @@ impl Ensemble {
 
     /// Nothing came from the track for [`Ensemble::longest_silence`]. That alone may be a pause of the pipeline: it is silent
     /// when another track, the leader or one that waits for it, has come as much further in time, or as far as there is room
-    /// for. Answers whether it is.
+    /// for, and not by a leap since: after an outage of everything one is back first. Answers whether it is.
     pub(super) fn fall_silent(&self, track: TrackIndex) -> bool {
         let silence = i64::try_from(self.longest_silence().as_nanos()).unwrap_or(i64::MAX);
         let head = |track: TrackIndex| {
@@ -166,6 +192,12 @@ impl Ensemble {
         let Some(mine) = head(track) else {
             return false;
         };
+        let is_steady = |track: TrackIndex| {
+            let leapt = self.leapt.get(track.0);
+            let leapt = leapt.map_or(NEVER, |leapt| leapt.load(Ordering::Relaxed));
+            let since = Duration::from_millis(self.millis().saturating_sub(leapt));
+            leapt == NEVER || since >= self.longest_silence()
+        };
         self.change(|conductor| {
             let is_ahead =
                 |time: Option<RunningTime>| time.is_some_and(|time| (time - mine).0 >= silence);
@@ -173,9 +205,12 @@ impl Ensemble {
                 let crowded = self.crowded.get(track.0);
                 crowded.is_some_and(|crowded| crowded.load(Ordering::Relaxed))
             };
-            let goes_on = conductor.leads(track) || is_ahead(conductor.progress());
+            let goes_on = conductor.leads(track)
+                || (is_ahead(conductor.progress()) && is_steady(conductor.leader()));
             goes_on
-                && conductor.fall_silent(track, |other| is_ahead(head(other)) || is_crowded(other))
+                && conductor.fall_silent(track, |other| {
+                    (is_ahead(head(other)) || is_crowded(other)) && is_steady(other)
+                })
         })
     }
 
@@ -256,6 +291,10 @@ impl Ensemble {
     /// What the dates are taken from, once they are.
     pub(super) fn date_source(&self) -> Option<DateSource> {
         self.state().date_source
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Whoever panicked with it has told; the others, and the host that reads a property, go on with what there is.
