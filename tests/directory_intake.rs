@@ -369,13 +369,18 @@ fn what_is_added_to_a_closed_file_is_taken_once() {
         (playlist.segments.len() >= fragments.len() - 1).then_some(playlist)
     });
     assert_eq!(playlist.segments.len(), fragments.len() - 1, "each once");
-    assert!(
-        playlist
-            .segments
-            .iter()
-            .all(|segment| !segment.is_discontinuity)
-    );
+    let mut segments = playlist.segments.iter();
+    assert!(segments.all(|segment| !segment.is_discontinuity));
     check_line(&watching, &playlist);
+    // Nothing new.
+    fs::File::options().append(true).open(&name).unwrap();
+    fs::write(place.path().join("b_000.m4s"), WHOLE).unwrap();
+    let playlist = support::wait_for("the next file", || {
+        let answer = watching.client().get("/live_video.m3u8");
+        let playlist = Playlist::read(answer.text());
+        (playlist.segments.len() >= fragments.len()).then_some(playlist)
+    });
+    assert_eq!(playlist.segments.len(), fragments.len());
     watching.assert_no_warnings();
 }
 

@@ -2,7 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the edge where clocks are read")]
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use gst::prelude::*;
 
@@ -11,6 +11,11 @@ use crate::time::{ClockMapping, Nanos, RunningTime, UnixTime};
 /// The host's wall clock.
 pub(super) fn unix_now() -> UnixTime {
     UnixTime::from_system(SystemTime::now())
+}
+
+/// For spans of real time.
+pub(super) fn instant() -> Instant {
+    Instant::now()
 }
 
 /// What PROGRAM-DATE-TIME is taken from.

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::clock::DateSource;
+use super::clock::{self, DateSource};
 use crate::{
     cmaf::{
         conductor::{Conductor, Leave, TrackIndex},
@@ -29,14 +29,6 @@ const SHORTEST_SILENCE: Duration = Duration::from_secs(1);
 
 /// A head that has never leapt.
 const NEVER: u64 = u64::MAX;
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the edge: how long a track is waited for is real time"
-)]
-fn now() -> Instant {
-    Instant::now()
-}
 
 /// What the tracks of one run share.
 #[derive(Debug)]
@@ -93,7 +85,7 @@ impl Ensemble {
         Self {
             heads: (0..tracks).map(|_| AtomicI64::new(i64::MIN)).collect(),
             leapt: (0..tracks).map(|_| AtomicU64::new(NEVER)).collect(),
-            begun: now(),
+            begun: clock::instant(),
             state: Mutex::new(State {
                 conductor,
                 stopped: Vec::new(),

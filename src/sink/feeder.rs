@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender};
@@ -312,7 +312,7 @@ pub(super) mod imp {
         ) {
             let mut is_flushing = false;
             // What comes and cannot be used is as good as nothing.
-            let mut moved = now();
+            let mut moved = clock::instant();
             loop {
                 let input = match road.patience() {
                     Some(patience) if !is_flushing && moved.elapsed() >= patience => None,
@@ -343,7 +343,7 @@ pub(super) mod imp {
                     }
                 }));
                 if std::mem::take(&mut road.has_moved) {
-                    moved = now();
+                    moved = clock::instant();
                 }
                 let error = match taken {
                     Ok(Ok(())) => continue,
@@ -563,14 +563,6 @@ fn muxer_caps() -> gst::Caps {
     );
     all.append_structure(gst::Structure::builder("audio/x-opus").build());
     caps
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the edge: how long a track is waited for is real time"
-)]
-fn now() -> Instant {
-    Instant::now()
 }
 
 fn ended(failure: &Mutex<Option<gst::FlowError>>) -> gst::FlowError {

@@ -5,7 +5,6 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    hash::{DefaultHasher, Hasher},
     io,
     path::PathBuf,
     thread::{self, JoinHandle},
@@ -17,6 +16,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, never};
 use super::{
     folder::{Entry, Folder, ReadError, is_media, is_plain},
     rival::{Rival, Successor},
+    taken::{MOST_REMEMBERED, TakenFiles, identity},
     timeline::{HeaderNews, Timeline},
     watcher::{Looks, Manner, QUIET, Sight, Watcher},
 };
@@ -43,9 +43,6 @@ const HEADER_BOXES: [[u8; 4]; 2] = [*b"ftyp", *b"moov"];
 
 /// How often a folder that is gone is looked for.
 const LOOK_FOR_FOLDER: Duration = Duration::from_millis(250);
-
-/// Files remembered so that none is taken twice.
-const MOST_REMEMBERED: usize = 10_000;
 
 /// What an intake needs to know.
 #[derive(Clone, Debug)]
@@ -127,10 +124,7 @@ struct Work {
     stopped: Receiver<()>,
     tell: Box<dyn Fn(News) + Send>,
     timeline: Timeline,
-    /// What was taken, by name.
-    taken: HashMap<String, Taken>,
-    /// The names in `taken`, oldest first.
-    order: VecDeque<String>,
+    taken: TakenFiles,
     unsettled: Option<Unsettled>,
     /// Size and time of change of files that are no init section, by name; until there is one.
     no_headers: HashMap<String, (u64, UnixTime)>,
@@ -139,14 +133,6 @@ struct Work {
     /// Media whose init section has not come.
     waiting: VecDeque<(String, UnixTime)>,
     warned_of: VecDeque<String>,
-}
-
-/// A file as it was when it was taken.
-struct Taken {
-    size: u64,
-    modified: UnixTime,
-    /// Of all its bytes: when there are more later, the same writer may have gone on.
-    hash: u64,
 }
 
 /// What was the newest file when the watching began, if it may be written still: one that ends with a whole fragment looks no
@@ -177,8 +163,7 @@ impl Work {
             folder,
             stopped,
             tell,
-            taken: HashMap::new(),
-            order: VecDeque::new(),
+            taken: TakenFiles::default(),
             no_headers: HashMap::new(),
             rival: None,
             unsettled: None,
@@ -327,7 +312,7 @@ impl Work {
         };
         self.refuse(&links);
         let mut beside: HashSet<String> = entries.iter().map(|entry| entry.name.clone()).collect();
-        entries.retain(|entry| is_media(&entry.name) && !self.is_taken(entry));
+        entries.retain(|entry| is_media(&entry.name) && !self.taken.has(entry));
         entries.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
         let newest = entries.pop_if(|newest| now() - newest.modified <= QUIET);
         self.unsettled = newest.clone().map(|entry| {
@@ -378,7 +363,7 @@ impl Work {
                 && !file.has_media()
                 && self.take_first_header(&file)
             {
-                self.remember(&entry, &bytes);
+                self.taken.add(&entry, &bytes);
                 self.no_headers.clear();
                 return;
             }
@@ -408,14 +393,15 @@ impl Work {
                 return true;
             }
         };
-        if self.is_taken(&entry) {
+        if self.taken.has(&entry) {
             return true;
         }
-        // One that is made before it is written says nothing yet.
-        if bytes.is_empty() {
+        let new = self.taken.new_in(&entry, &bytes);
+        // One that is made before it is written says nothing yet, and one that was only touched nothing more.
+        if new.is_empty() {
+            self.taken.add(&entry, &bytes);
             return true;
         }
-        let new = self.new_in(&entry, &bytes);
         let mut outcome = self.digest(new, at);
         if matches!(outcome, Outcome::NeedsHeader) {
             self.look_for_header();
@@ -424,7 +410,7 @@ impl Work {
             }
         }
         match outcome {
-            Outcome::Done => self.remember(&entry, &bytes),
+            Outcome::Done => self.taken.add(&entry, &bytes),
             Outcome::NeedsHeader => self.wait_for_header(name, at),
             Outcome::Incomplete(_) if may_be_open => return false,
             Outcome::Incomplete(error) => self.leave_out(name, &error.to_string()),
@@ -550,36 +536,6 @@ impl Work {
         }
     }
 
-    fn is_taken(&self, entry: &Entry) -> bool {
-        let taken = self.taken.get(&entry.name);
-        taken.is_some_and(|taken| (taken.size, taken.modified) == identity(entry))
-    }
-
-    /// What of a file was not taken yet: its end, where a writer has added to it after closing it.
-    fn new_in<'a>(&self, entry: &Entry, bytes: &'a [u8]) -> &'a [u8] {
-        let added = self.taken.get(&entry.name).and_then(|taken| {
-            let (before, added) = bytes.split_at_checked(usize::try_from(taken.size).ok()?)?;
-            (hash(before) == taken.hash).then_some(added)
-        });
-        added.unwrap_or(bytes)
-    }
-
-    fn remember(&mut self, entry: &Entry, bytes: &[u8]) {
-        let taken = Taken {
-            size: bytes.len() as u64,
-            modified: entry.modified,
-            hash: hash(bytes),
-        };
-        if self.taken.insert(entry.name.clone(), taken).is_none() {
-            self.order.push_back(entry.name.clone());
-        }
-        if self.order.len() > MOST_REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.taken.remove(&oldest);
-        }
-    }
-
     fn refuse(&mut self, links: &[String]) {
         for name in links {
             self.warn_of(name, "it is a symbolic link");
@@ -610,17 +566,6 @@ impl Work {
     fn warn(&self, text: String) {
         (self.tell)(News::Warning(text));
     }
-}
-
-/// What changes when a file is written again.
-fn identity(entry: &Entry) -> (u64, UnixTime) {
-    (entry.size, entry.modified)
-}
-
-fn hash(bytes: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(bytes);
-    hasher.finish()
 }
 
 #[expect(

@@ -9,6 +9,7 @@ mod intake;
 mod ledger;
 mod output;
 mod rival;
+mod taken;
 mod timeline;
 mod watcher;
 mod writer;
