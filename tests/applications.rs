@@ -24,10 +24,9 @@ fn check(application: impl Fn() -> Command) {
 fn says_why_it_cannot_start(command: &mut Command) {
     let taken = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let output = command.arg(&port).output().unwrap();
-    let complaints = String::from_utf8_lossy(&output.stderr);
+    let (status, complaints) = Program::start(command.arg(&port)).wait();
     assert!(complaints.contains(&format!("port {port}")), "{complaints}");
-    assert_eq!(output.status.code(), Some(1), "{complaints}");
+    assert_eq!(status.code(), Some(1), "{complaints}");
 }
 
 fn plays(command: &mut Command) {

@@ -101,7 +101,7 @@ fn half_a_minute_of_nothing_in_one_track() {
 
 /// As a damaged PES header has it.
 #[test]
-fn one_wrong_timestamp_costs_its_frame_and_nothing_else() {
+fn one_wrong_timestamp_costs_nothing() {
     for wrong in ["a", "v"] {
         let mut pair = Pair::new(8, "");
         pair.stream.play();
@@ -114,8 +114,10 @@ fn one_wrong_timestamp_costs_its_frame_and_nothing_else() {
             assert_eq!(renditions[pad].gaps(), [0; 0], "{wrong}: {pad}");
             assert_eq!(renditions[pad].segments.len(), 8, "{wrong}: {pad}");
         }
-        let pad = if wrong == "a" { "audio" } else { "video" };
-        assert!(pair.figure(pad, "dropped-backwards") > 0);
+        for pad in ["video", "audio"] {
+            let came = pair.stream.fed_to(pad).len() as u64;
+            assert!(pair.figure(pad, "taken") >= came, "{wrong}: {pad}");
+        }
     }
 }
 

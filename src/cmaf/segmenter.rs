@@ -361,6 +361,12 @@ impl Segmenter {
             .is_some_and(|hole| hole > LONGEST_BRIDGED_HOLE)
     }
 
+    /// The middle between the newest frame and one at `decode`.
+    pub fn before(&self, decode: RunningTime) -> Option<RunningTime> {
+        let newest = self.newest?;
+        Some(newest + Nanos((decode - newest).0 / 2))
+    }
+
     /// The hole before a frame that comes after the newest on the same line.
     fn hole_ahead(&self, decode: RunningTime) -> Option<Nanos> {
         let (line, newest) = self.line.zip(self.newest)?;

@@ -151,6 +151,28 @@ fn a_leader_that_once_changed_its_format_comes_back_from_a_silence() {
     assert_in_step(&players[VIDEO], &players[AUDIO], AUDIO_FRAME + 1);
 }
 
+/// Periodic intra refresh: no key frame ever comes again.
+#[test]
+fn a_leader_without_key_frames_goes_on_after_a_while() {
+    let mut frames = video(0, 3_000, 30);
+    frames.push(Input::Silence);
+    frames.extend(
+        video(5_000, 14_000, 30)
+            .into_iter()
+            .map(|input| match input {
+                Input::Frame(frame) => Input::Frame(Frame {
+                    is_sync: false,
+                    ..frame
+                }),
+                other => other,
+            }),
+    );
+    // Nobody else can lead.
+    let players = pair(frames, audio(0, 2_000));
+    let (last, _) = players[VIDEO].segments.last().unwrap();
+    assert!(last.iter().any(|piece| piece.cut().is_some()), "{last:?}");
+}
+
 /// Sound that led while its format changed, and then has a picture beside it that leads.
 #[test]
 fn sound_that_changed_its_format_while_it_led_stays() {

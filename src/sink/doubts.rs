@@ -7,15 +7,15 @@
 use super::{
     CAT,
     feeder::imp::Feeder,
-    road::{Road, count},
+    road::{Access, Road},
 };
 use crate::cmaf::segmenter::Frame;
 use gst::subclass::prelude::*;
 
-/// A frame that waits for the next one to bear it out.
-pub(super) struct Doubted {
-    frame: Frame,
-    bytes: Vec<u8>,
+/// A frame as it came, and what its timestamps say.
+pub(super) struct Arrival {
+    pub(super) frame: Frame,
+    pub(super) access: Access,
 }
 
 impl Feeder {
@@ -23,38 +23,43 @@ impl Feeder {
     pub(super) fn take_or_doubt(
         &self,
         road: &mut Road,
-        frame: Frame,
-        bytes: Vec<u8>,
+        arrival: Arrival,
     ) -> Result<(), gst::FlowError> {
-        if let Some(before) = road.doubted.take() {
+        let decode = arrival.frame.decode;
+        if let Some(mut before) = road.doubted.take() {
             let segmenter = road.segmenter.as_ref();
-            let goes_on_without = segmenter.is_some_and(|of| of.bridges(frame.decode));
-            if goes_on_without && frame.decode < before.frame.decode {
+            let goes_on_without = segmenter.is_some_and(|of| of.bridges(decode));
+            if goes_on_without
+                && decode < before.frame.decode
+                && let Some(between) = segmenter.and_then(|of| of.before(decode))
+            {
                 gst::warning!(
                     CAT,
                     imp = self,
-                    "A frame at {:?} is left out: time goes on at {:?} on the {} pad",
+                    "A frame at {:?} is taken for one at {between:?}: time goes on at {decode:?} on the {} pad",
                     before.frame.decode,
-                    frame.decode,
                     road.pad()
                 );
-                count(&self.counts.backwards);
-            } else {
-                self.take_in(road, before.frame, before.bytes)?;
+                // What follows may refer to it.
+                let offset = before.frame.presentation - before.frame.decode;
+                before.frame.decode = between;
+                before.frame.presentation = between + offset;
+                before.access.captured = None;
             }
+            self.take_in(road, before)?;
         }
         let segmenter = road.segmenter.as_ref();
-        if segmenter.is_some_and(|of| of.jumps_ahead(frame.decode)) {
-            road.doubted = Some(Doubted { frame, bytes });
+        if segmenter.is_some_and(|of| of.jumps_ahead(decode)) {
+            road.doubted = Some(arrival);
             return Ok(());
         }
-        self.take_in(road, frame, bytes)
+        self.take_in(road, arrival)
     }
 
     /// No frame comes that could bear the last one out.
     pub(super) fn settle_doubts(&self, road: &mut Road) -> Result<(), gst::FlowError> {
         match road.doubted.take() {
-            Some(Doubted { frame, bytes }) => self.take_in(road, frame, bytes),
+            Some(arrival) => self.take_in(road, arrival),
             None => Ok(()),
         }
     }

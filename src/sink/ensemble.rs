@@ -156,13 +156,15 @@ impl Ensemble {
         let Some(newest) = self.heads.get(track.0) else {
             return;
         };
-        let before = newest.swap(head.0, Ordering::Relaxed);
+        let before = newest.load(Ordering::Relaxed);
         if before != i64::MIN
             && head - RunningTime(before) > LONGEST_BRIDGED_HOLE
             && let Some(leapt) = self.leapt.get(track.0)
         {
             leapt.store(self.millis(), Ordering::Relaxed);
         }
+        // Behind that: whoever sees the head knows of the leap.
+        newest.store(head.0, Ordering::Release);
     }
 
     /// Whether the track's frames find no room any more. Never blocks.
@@ -178,7 +180,7 @@ impl Ensemble {
     pub(super) fn fall_silent(&self, track: TrackIndex) -> bool {
         let silence = i64::try_from(self.longest_silence().as_nanos()).unwrap_or(i64::MAX);
         let head = |track: TrackIndex| {
-            let head = self.heads.get(track.0)?.load(Ordering::Relaxed);
+            let head = self.heads.get(track.0)?.load(Ordering::Acquire);
             (head != i64::MIN).then_some(RunningTime(head))
         };
         let Some(mine) = head(track) else {

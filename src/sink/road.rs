@@ -16,7 +16,7 @@ use gst::subclass::prelude::*;
 
 use super::{
     CAT, clock,
-    doubts::Doubted,
+    doubts::Arrival,
     ensemble::{Ensemble, Told},
     feeder::imp::Feeder,
     format::Format,
@@ -128,7 +128,7 @@ pub(super) struct Road {
     /// Where sound goes on.
     pub(super) sound: Option<SoundLine>,
     /// A frame far ahead of the one before it.
-    pub(super) doubted: Option<Doubted>,
+    pub(super) doubted: Option<Arrival>,
     /// Others go on without it, until the next frame.
     pub(super) is_silent: bool,
     /// Something came that could be used, or was asked for.
@@ -189,6 +189,12 @@ impl Road {
         Arc::clone(&self.orders.ensemble)
     }
 
+    /// Something came that could be used.
+    pub(super) fn note_move(&mut self) {
+        self.has_moved = true;
+        self.has_waited = false;
+    }
+
     /// How long nothing may come before others go on without this track, or how long until it has to keep up with them again;
     /// `None` when nothing needs to come.
     pub(super) fn patience(&self) -> Option<Duration> {
@@ -237,9 +243,8 @@ impl Road {
 impl Feeder {
     /// Deals with what came in next.
     pub(super) fn take(&self, road: &mut Road, input: Input) -> Result<(), gst::FlowError> {
-        road.has_waited = false;
         if !matches!(input, Input::Frame(_)) {
-            road.has_moved = true;
+            road.note_move();
             self.settle_doubts(road)?;
         }
         match input {
@@ -335,8 +340,14 @@ impl Feeder {
             is_sync: format.is_sync(&access.bytes, access.is_delta),
         };
         gst::trace!(CAT, imp = self, "{frame:?}");
+        self.take_or_doubt(road, Arrival { frame, access })
+    }
+
+    /// Takes a frame whose time is as it says.
+    pub(super) fn take_in(&self, road: &mut Road, arrival: Arrival) -> Result<(), gst::FlowError> {
+        let Arrival { frame, access } = arrival;
         if let Some(captured) = access.captured {
-            let reference = ClockMapping::new(presentation, captured);
+            let reference = ClockMapping::new(frame.presentation, captured);
             road.reference = Some(reference);
             // rtspsrc knows no capture times before the first sender report: dates begin anew with the first that is known.
             if road.orders.ensemble.note_reference(reference) && self.leads(road) {
@@ -347,16 +358,6 @@ impl Feeder {
         if frame.is_sync && std::mem::take(&mut road.has_wrong_dates) {
             self.leave_line(road)?;
         }
-        self.take_or_doubt(road, frame, access.bytes)
-    }
-
-    /// Takes a frame whose time is as it says.
-    pub(super) fn take_in(
-        &self,
-        road: &mut Road,
-        frame: Frame,
-        bytes: Vec<u8>,
-    ) -> Result<(), gst::FlowError> {
         if std::mem::take(&mut road.is_silent) {
             gst::info!(
                 CAT,
@@ -369,8 +370,8 @@ impl Feeder {
                 .ensemble
                 .change(|conductor| conductor.arrive(track));
         }
-        self.fill_hole(road, &frame, &bytes)?;
-        self.advance(road, frame, bytes)
+        self.fill_hole(road, &frame, &access.bytes)?;
+        self.advance(road, frame, access.bytes)
     }
 
     pub(super) fn advance(
@@ -382,7 +383,6 @@ impl Feeder {
         let Some(format) = &road.format else {
             return Err(gst::FlowError::NotNegotiated);
         };
-        road.has_moved = true;
         let timescale = *road.timescale.get_or_insert_with(|| format.timescale());
         let mut segmenter = road.segmenter.take().unwrap_or_else(|| {
             Segmenter::new(Plan {
@@ -395,6 +395,7 @@ impl Feeder {
                 constants: road.orders.constants,
             })
         });
+        road.note_move();
         let steps = self.segment(road, &mut segmenter, frame);
         road.segmenter = Some(segmenter);
         self.carry_out(road, steps?, Some((&frame, bytes)))?;

@@ -71,11 +71,12 @@ impl Feeder {
         let ensemble = &road.orders.ensemble;
         // All that is missing by then, however many events say so.
         let segmenter = road.segmenter.as_ref();
-        if segmenter.is_some_and(|segmenter| segmenter.bridges(until)) {
+        if segmenter.is_none_or(|segmenter| !segmenter.jumps_ahead(until)) {
+            let is_ahead = segmenter.is_some_and(|segmenter| segmenter.bridges(until));
             // Nothing begins in it, so those who follow may go on to its end.
             let end = RunningTime(until.0.saturating_sub(1));
             ensemble.change(|conductor| {
-                if conductor.leads(track) {
+                if is_ahead && conductor.leads(track) {
                     conductor.advance(end, Nanos(0));
                 }
             });

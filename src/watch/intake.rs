@@ -41,6 +41,9 @@ const LARGEST_HEADER: u64 = 1024 * 1024;
 /// The boxes an init section may begin with.
 const HEADER_BOXES: [[u8; 4]; 2] = [*b"ftyp", *b"moov"];
 
+const OTHER_TRACKS: &str =
+    "it has other tracks than the stream; another one like it begins another presentation";
+
 /// How often a folder that is gone is looked for.
 const LOOK_FOR_FOLDER: Duration = Duration::from_millis(250);
 
@@ -406,6 +409,7 @@ impl Work {
         if matches!(outcome, Outcome::NeedsHeader) {
             self.look_for_header();
             if self.timeline.has_header() {
+                self.take_waiting();
                 outcome = self.digest(new, at);
             }
         }
@@ -447,15 +451,20 @@ impl Work {
             return Outcome::NeedsHeader;
         }
         if !has_own
-            && let Some(rival) = &self.rival
+            && let Some(rival) = &mut self.rival
             && rival.claims(&file, &self.timeline)
             && let Some(successor) = rival.succeed(&file, self.settings.segment_duration, at)
         {
+            if !rival.has_claimed_before() {
+                return Outcome::Unusable(OTHER_TRACKS.to_owned());
+            }
             self.change_over(successor, at);
             return Outcome::Done;
         }
         match self.timeline.take(&file, at) {
             Ok(publications) => {
+                // Not two in a row.
+                self.rival = self.rival.take().and_then(Rival::after_another);
                 self.publish(publications, at);
                 Outcome::Done
             }
@@ -489,10 +498,7 @@ impl Work {
             return Outcome::Done;
         }
         self.rival = Some(rival);
-        Outcome::Unusable(
-            "it has other tracks than the stream; another one like it begins another presentation"
-                .to_owned(),
-        )
+        Outcome::Unusable(OTHER_TRACKS.to_owned())
     }
 
     /// The files are another presentation from here on.

@@ -13,8 +13,10 @@ use crate::{
 /// Other tracks that were seen.
 pub(super) struct Rival {
     headers: Vec<TrackHeader>,
-    /// They were in an init section by itself: media behind it that has none is theirs.
+    /// They were in an init section by itself: media behind it that has none may be theirs.
     is_init: bool,
+    /// The file before was such media.
+    has_claimed: bool,
 }
 
 /// A line that begins with the rival's tracks, and the first file on it.
@@ -26,7 +28,11 @@ pub(super) struct Successor {
 impl Rival {
     /// What was seen in a file.
     pub(super) fn of(headers: Vec<TrackHeader>, is_init: bool) -> Self {
-        Self { headers, is_init }
+        Self {
+            headers,
+            is_init,
+            has_claimed: false,
+        }
     }
 
     /// A second file in a row brings its own header with these tracks: the first may have been anything.
@@ -37,12 +43,25 @@ impl Rival {
         !self.is_init && kinds(&self.headers) == kinds(headers)
     }
 
-    /// Media without a header of its own is the rival's if it has the rival's tracks; but where it could be of the present ones as
-    /// well, only if it is the same kind of thing: renditions of one ladder may lie side by side.
+    /// Whether media without a header of its own, which has the rival's tracks, may be the rival's: it lacks one of those presented,
+    /// or the rival has one more.
     pub(super) fn claims(&self, file: &FragmentedFile<'_>, present: &Timeline) -> bool {
-        let main = |headers: &[TrackHeader]| headers.first().map(TrackHeader::is_audio);
-        let is_alike = main(&self.headers) == present.main_is_audio();
-        self.is_init && (is_alike || !present.has_all_of(file))
+        let has_more = self.headers.len() > present.renditions().len();
+        self.is_init && (has_more || !present.has_all_of(file))
+    }
+
+    /// Takes note of a file it claims, and answers whether the one before was one as well: a rung of another ladder may lie beside
+    /// the stream.
+    pub(super) fn has_claimed_before(&mut self) -> bool {
+        std::mem::replace(&mut self.has_claimed, true)
+    }
+
+    /// What is left of it when a file was of the present tracks: an init section counts on for what comes behind it.
+    pub(super) fn after_another(self) -> Option<Self> {
+        self.is_init.then_some(Self {
+            has_claimed: false,
+            ..self
+        })
     }
 
     /// Begins anew with a file; `None` if it does not have these tracks.

@@ -8,7 +8,7 @@ use std::{
     hash::{DefaultHasher, Hasher},
 };
 
-use super::folder::Entry;
+use super::{folder::Entry, watcher::QUIET};
 use crate::time::UnixTime;
 
 /// Files remembered so that none is taken twice.
@@ -38,11 +38,13 @@ impl TakenFiles {
         taken.is_some_and(|taken| (taken.size, taken.modified) == identity(entry))
     }
 
-    /// What of a file was not taken yet: its end, where a writer has added to it after closing it.
+    /// What of a file was not taken yet: its end, where a writer has added to it after closing it. One that is much younger is
+    /// another one of that name, even if all its bytes are the same: a still picture, counted anew.
     pub(super) fn new_in<'a>(&self, entry: &Entry, bytes: &'a [u8]) -> &'a [u8] {
         let added = self.files.get(&entry.name).and_then(|taken| {
             let (before, added) = bytes.split_at_checked(usize::try_from(taken.size).ok()?)?;
-            (hash(before) == taken.hash).then_some(added)
+            let is_other = added.is_empty() && entry.modified - taken.modified > QUIET;
+            (!is_other && hash(before) == taken.hash).then_some(added)
         });
         added.unwrap_or(bytes)
     }
@@ -100,6 +102,12 @@ mod tests {
         }
         assert_eq!(taken.new_in(&entry("a", 5, 2), b"abcde"), b"de");
         assert_eq!(taken.new_in(&entry("a", 3, 2), b"abc"), b"", "touched");
+        let later = entry("a", 3, 60_000_000_000);
+        assert_eq!(
+            taken.new_in(&later, b"abc"),
+            b"abc",
+            "its name has come round"
+        );
         for other in [&b"abXde"[..], b"ab", b"xyz"] {
             assert_eq!(taken.new_in(&entry("a", other.len(), 2), other), other);
         }

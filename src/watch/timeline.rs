@@ -107,11 +107,6 @@ impl Timeline {
         !self.lines.is_empty()
     }
 
-    /// Whether the main track is sound; `None` before there is one.
-    pub(super) fn main_is_audio(&self) -> Option<bool> {
-        self.lines.first().map(|line| line.header.is_audio())
-    }
-
     /// Whether a file has something of every track.
     pub(super) fn has_all_of(&self, file: &FragmentedFile<'_>) -> bool {
         let has = |line: &Line| file.chunks(&line.header).is_ok();
@@ -311,7 +306,9 @@ impl Timeline {
         }
         let counts_anew = (first.0 - newest.first.0).abs() <= TOLERANCE.0;
         let silence = Nanos((completed - newest.completed).0 - duration.0);
-        Some(if counts_anew && silence < LONGEST_SILENCE {
+        let (earliest, latest) = self.spread(tracks);
+        let are_near = latest - earliest <= LONGEST_BRIDGED_HOLE.0;
+        Some(if counts_anew && silence < LONGEST_SILENCE && are_near {
             Joint::CountsAnew
         } else {
             Joint::Jump
@@ -357,24 +354,26 @@ impl Timeline {
     /// Tracks of a writer that counts anew are as far apart as their lengths add up to. What the last samples of the files say of
     /// their own lengths is often wrong, always the same way: those that fell behind begin later, once it can be heard.
     fn bring_together(&self, tracks: &mut [Vec<Chunk>]) {
-        // Where the file would begin if it were for this track alone.
-        let begin = |(line, chunks): (&Line, &Vec<Chunk>)| {
-            line.header.timescale.nanos(line.end - first_of(chunks)).0
-        };
-        let begins: Vec<i64> = self.lines.iter().zip(&*tracks).map(begin).collect();
-        let (Some(earliest), Some(latest)) = (begins.iter().min(), begins.iter().max()) else {
-            return;
-        };
+        let (earliest, latest) = self.spread(tracks);
         if latest - earliest <= TOLERANCE.0 {
             return;
         }
-        for ((line, chunks), begin) in self.lines.iter().zip(tracks).zip(&begins) {
-            bridge(
-                chunks,
-                line.header.timescale.ticks(Nanos(latest - begin)),
-                line,
-            );
+        for (line, chunks) in self.lines.iter().zip(tracks) {
+            let behind = Nanos(latest - line.begin(chunks).0);
+            bridge(chunks, line.header.timescale.ticks(behind), line);
         }
+    }
+
+    /// Where a file would begin for the track that is the furthest back, and for the one that is the furthest on, in nanoseconds.
+    fn spread(&self, tracks: &[Vec<Chunk>]) -> (i64, i64) {
+        let begins = || {
+            let lines = self.lines.iter().zip(tracks);
+            lines.map(|(line, chunks)| line.begin(chunks).0)
+        };
+        (
+            begins().min().unwrap_or_default(),
+            begins().max().unwrap_or_default(),
+        )
     }
 
     /// PROGRAM-DATE-TIME of a file: what is published runs on without jitter, and follows when files come by a little.
@@ -390,6 +389,13 @@ impl Timeline {
             (_, Some(newest)) => seen.max(newest.date_end),
             (_, None) => seen,
         }
+    }
+}
+
+impl Line {
+    /// Where a file would begin if it were for this track alone.
+    fn begin(&self, chunks: &[Chunk]) -> Nanos {
+        self.header.timescale.nanos(self.end - first_of(chunks))
     }
 }
 

@@ -13,12 +13,14 @@ use super::{
 };
 
 /// The figures that together count every frame that came in at a pad, and the silence taken besides.
-pub const DEALT_WITH: [&str; 5] = [
+pub const DEALT_WITH: [&str; 7] = [
     "taken",
     "dropped-before-key-frame",
     "dropped-before-joining",
     "dropped-ahead",
     "dropped-backwards",
+    "dropped-without-timestamp",
+    "dropped-empty",
 ];
 
 /// A rendition, read back.
@@ -340,15 +342,22 @@ fn check_offsets(stream: &Stream, renditions: &[Rendition]) {
         .iter()
         .filter(|rendition| {
             let mut segments = rendition.segments.values();
-            segments.all(|segment| segment.discontinuities == 0)
+            let is_one_line = segments.all(|segment| segment.discontinuities == 0);
+            is_one_line && !rendition.presented.is_empty()
         })
         .map(|rendition| {
             let pad = rendition.pad();
-            let mut fed: Vec<i64> = stream
-                .fed_to(pad)
+            let came = stream.fed_to(pad);
+            let mut fed: Vec<i64> = came
                 .iter()
                 .filter_map(|frame| frame.pts.or(frame.dts))
                 .collect();
+            // Timestamps that were meant to be wrong.
+            let is_far = |one: i64, other: i64| (one - other).abs() > 60_000_000_000;
+            let wrong = fed
+                .windows(3)
+                .filter(|of| is_far(of[0], of[1]) && is_far(of[1], of[2]) && !is_far(of[0], of[2]))
+                .count();
             fed.sort_unstable();
             let mut presented = rendition.presented.clone();
             presented.sort_unstable();
@@ -358,7 +367,7 @@ fn check_offsets(stream: &Stream, renditions: &[Rendition]) {
                 .sum();
             Line {
                 pad,
-                silence: dealt_with.saturating_sub(fed.len() as u64),
+                silence: dealt_with.saturating_sub(came.len() as u64) + wrong as u64,
                 fed,
                 presented,
             }

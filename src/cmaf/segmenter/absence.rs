@@ -1,11 +1,11 @@
-//! A following track that has nothing for longer than is bridged.
+//! A track that has nothing for longer than is bridged, or nothing that can be used.
 //!
 //! Belongs here: how its time line goes on without it, so that its segments keep the leader's numbers, and how it comes back.
 //! Does not: when it counts as silent (`sink/`), what a playlist makes of a gap (`origin/`).
 
 use super::{
-    Border, DropReason, Frame, Gap, Line, NANOS_PER_SECOND, OpenSegment, SegmentEndCause,
-    Segmenter, Step,
+    Border, DropReason, Frame, Gap, LONGEST_WAIT_FOR_KEY_FRAME, Line, NANOS_PER_SECOND,
+    OpenSegment, SegmentEndCause, Segmenter, Step,
 };
 use crate::time::{MediaTime, Nanos, RunningTime};
 
@@ -151,12 +151,14 @@ impl Segmenter {
         self.missing.is_none() || length + self.spare_for_followers() < self.longest_segment()
     }
 
-    /// The track leads, and comes after a hole: a segment begins with its next key frame.
+    /// The track leads, and comes after a hole: a segment begins with its next key frame, or without one when none comes.
     pub(super) fn lead_on(&mut self, frame: &Frame, mut steps: Vec<Step>) -> Vec<Step> {
         let Some(missing) = self.missing else {
             return steps;
         };
-        if !frame.is_sync {
+        let since = *self.waiting_since.get_or_insert(frame.decode);
+        let has_waited = frame.decode - since > LONGEST_WAIT_FOR_KEY_FRAME;
+        if !frame.is_sync && !has_waited {
             self.ask_to_join(frame, &mut steps);
             steps.push(Step::Drop(DropReason::NoKeyFrameYet));
             return steps;
