@@ -218,18 +218,22 @@ impl Conductor {
             return Leave::Lead;
         }
         // The leader has jumped back: it will not come to where this track still is, and is past that all the same.
-        let has_left = number.is_some_and(|number| {
-            let mut ahead = self.borders_after(number);
-            ahead.any(|border| border.left_at.is_some())
-        });
         match self.progress {
-            _ if has_left => Leave::Follow,
+            _ if self.has_left(number) => Leave::Follow,
             Some(progress) if presentation <= progress => Leave::Follow,
             Some(progress) if may_run_ahead && presentation < progress + self.spacing => {
                 Leave::Follow
             }
             _ => Leave::WaitForLeader,
         }
+    }
+
+    /// Whether the leader has jumped back ahead of a track in segment `number`.
+    pub fn has_left(&self, number: Option<u64>) -> bool {
+        number.is_some_and(|number| {
+            let mut ahead = self.borders_after(number);
+            ahead.any(|border| border.left_at.is_some())
+        })
     }
 
     /// The leader begins a segment. Answers its number.
@@ -563,6 +567,8 @@ mod tests {
         );
         conductor.advance(at(166), Nanos(0));
         assert_eq!(conductor.leave(AUDIO, None, at(150), false), Leave::Follow);
+        assert!(conductor.has_left(Some(0)));
+        assert!(!conductor.has_left(Some(1)) && !conductor.has_left(None));
     }
 
     #[test]

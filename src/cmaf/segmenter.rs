@@ -361,6 +361,12 @@ impl Segmenter {
             .is_some_and(|hole| hole > LONGEST_BRIDGED_HOLE)
     }
 
+    /// Whether a frame at `decode` would come after a jump back.
+    pub fn jumps_back(&self, decode: RunningTime) -> bool {
+        let newest = self.newest.filter(|_| self.line.is_some());
+        newest.is_some_and(|newest| newest - decode >= LONGEST_BRIDGED_HOLE)
+    }
+
     /// The middle between the newest frame and one at `decode`.
     pub fn before(&self, decode: RunningTime) -> Option<RunningTime> {
         let newest = self.newest?;

@@ -30,6 +30,9 @@ const SHORTEST_SILENCE: Duration = Duration::from_secs(1);
 /// A head that has never leapt.
 const NEVER: u64 = u64::MAX;
 
+/// How long a follower whose time has jumped back waits for the leader to do the same: they are fed at about the same time.
+const LONGEST_WAIT_FOR_JUMP: Duration = Duration::from_millis(500);
+
 /// What the tracks of one run share.
 #[derive(Debug)]
 pub(super) struct Ensemble {
@@ -144,6 +147,21 @@ impl Ensemble {
                 }
             }
         }
+    }
+
+    /// A follower in segment `number` has jumped back. Most often all do, and the leader says where what it has goes on: waits a
+    /// moment for that.
+    pub(super) fn wait_for_jump(&self, track: TrackIndex, number: Option<u64>) {
+        let state = self.state();
+        let may_jump = |state: &mut State| {
+            let conductor = &state.conductor;
+            let is_stopped = state.stopped.contains(&track);
+            !is_stopped && !conductor.leads(track) && !conductor.has_left(number)
+        };
+        // Guarded by its lock; whoever panicked with it has told.
+        let _ = self
+            .changed
+            .wait_timeout_while(state, LONGEST_WAIT_FOR_JUMP, may_jump);
     }
 
     /// How long nothing may come from a track before the others go on without it.

@@ -444,6 +444,9 @@ impl Feeder {
         }
         let number = segmenter.number();
         let may_run_ahead = segmenter.may_run_ahead(&frame);
+        if segmenter.jumps_back(frame.decode) {
+            ensemble.wait_for_jump(track, number);
+        }
         loop {
             match ensemble.wait(track, number, frame.presentation, may_run_ahead) {
                 Told::Lead => break,
