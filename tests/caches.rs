@@ -68,14 +68,20 @@ fn five_hundred_viewers_are_one_to_the_origin() {
     );
 }
 
-/// What is made up by one viewer may not become everybody's answer, nor lead past what ends at the cache.
-#[test]
-fn one_viewer_spoils_nothing_for_the_others() {
+/// A stream of two whole segments, which can be watched.
+fn two_segments(properties: &str) -> FedStream {
     let frames = Frames::test_picture(FRAMES, 30);
-    let fed = FedStream::new(&frames.caps, "allowed-hosts=127.0.0.1,localhost");
+    let fed = FedStream::new(&frames.caps, properties);
     fed.stream.play();
     fed.push(&frames.buffers);
     wait_for("a playlist", || fed.stream.playlist().hint);
+    fed
+}
+
+/// What is made up by one viewer may not become everybody's answer, nor lead past what ends at the cache.
+#[test]
+fn one_viewer_spoils_nothing_for_the_others() {
+    let fed = two_segments("allowed-hosts=127.0.0.1,localhost");
     let cache = Cache::before(fed.stream.port());
     let requests = || -> u64 { fed.stream.stats().get("requests").unwrap() };
     // `None` when it is closed without an answer.
@@ -118,11 +124,7 @@ fn one_viewer_spoils_nothing_for_the_others() {
 /// The other cache keeps nothing to itself either, and lets nobody past.
 #[test]
 fn nginx_ends_what_is_for_the_operator_and_splits_nothing() {
-    let frames = Frames::test_picture(FRAMES, 30);
-    let fed = FedStream::new(&frames.caps, "");
-    fed.stream.play();
-    fed.push(&frames.buffers);
-    wait_for("a playlist", || fed.stream.playlist().hint);
+    let fed = two_segments("");
     let cache = Cache::of("nginx", fed.stream.port());
     let mut viewer = Client::new(cache.port);
     let requests = || -> u64 { fed.stream.stats().get("requests").unwrap() };

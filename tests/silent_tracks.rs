@@ -1,6 +1,10 @@
 //! A track that has nothing to show for a while: the others go on, and it comes back under the right number.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test says no")]
+
 mod support;
+
+use std::{collections::BTreeMap, ops::Range};
 
 use gst::prelude::*;
 use support::{
@@ -9,7 +13,7 @@ use support::{
     pair::{self, Pair},
     playlist::FIRST_MSN,
     stream::{Frames, Stream},
-    tracks::{self, breaks},
+    tracks::{self, Rendition, breaks},
 };
 
 /// What players who ask for these playlists again and again see.
@@ -42,12 +46,69 @@ impl Viewers {
     }
 }
 
-#[test]
-fn a_picture_that_stalls_does_not_stall_the_sound() {
-    let mut pair = Pair::new(12, "track-timeout=1000");
+/// Picture and sound that have played two seconds and a half.
+fn begun(seconds: u32, properties: &str) -> Pair {
+    let pair = Pair::new(seconds, properties);
     pair.stream.play();
     pair.push(0..2500, 0, "va");
     pair.wait_for("video", "taken", 75);
+    pair
+}
+
+/// Two pictures that play, fed by hand with the same frames. The first one leads.
+struct Rungs {
+    stream: Stream,
+    frames: Frames,
+    sources: [gst_app::AppSrc; 2],
+}
+
+impl Rungs {
+    fn new(frames: usize, properties: &str) -> Self {
+        let rung =
+            |name: &str| format!("appsrc name={name} format=time is-live=true max-bytes=0 ! sink.");
+        let branches = format!("{} {}", rung("first"), rung("second"));
+        let stream = Stream::of_branches(&branches, properties);
+        let frames = Frames::test_picture(frames, 30);
+        stream.play();
+        let sources = ["first", "second"].map(|name| {
+            let source = stream.pipeline.by_name(name).unwrap();
+            let source = source.downcast::<gst_app::AppSrc>().unwrap();
+            source.set_caps(Some(&frames.caps));
+            source
+        });
+        Self {
+            stream,
+            frames,
+            sources,
+        }
+    }
+
+    fn push(&self, rung: usize, range: Range<usize>) {
+        for buffer in &self.frames.buffers[range] {
+            self.sources[rung].push_buffer(buffer.clone()).unwrap();
+        }
+    }
+
+    /// Says that nothing comes from a frame on, behind all that was pushed.
+    fn push_gap(&self, rung: usize, frame: usize, duration: Option<gst::ClockTime>) {
+        let source = &self.sources[rung];
+        support::wait_until("what was pushed", || source.current_level_buffers() == 0);
+        let gap = gst::event::Gap::builder(self.frames.buffers[frame].pts().unwrap());
+        let gap = gap.duration(duration).build();
+        assert!(source.static_pad("src").unwrap().push_event(gap));
+    }
+
+    fn end(&mut self) -> BTreeMap<String, Rendition> {
+        for source in &self.sources {
+            source.end_of_stream().unwrap();
+        }
+        tracks::end_and_check(&mut self.stream)
+    }
+}
+
+#[test]
+fn a_picture_that_stalls_does_not_stall_the_sound() {
+    let mut pair = begun(12, "track-timeout=1000");
     let mut viewers = Viewers::of(&pair);
     viewers.look_until("audio", 2);
     // More than a second ahead: that alone is no silence, a second without a picture on top of it is.
@@ -72,7 +133,7 @@ fn a_picture_that_stalls_does_not_stall_the_sound() {
     assert!(breaks(video).is_empty() && breaks(audio).is_empty());
     assert_eq!(pair.stream.figure("audio", "dropped-ahead"), 0);
     assert_eq!(pair.stream.figure("audio", "dropped-before-joining"), 0);
-    let last = |of: &tracks::Rendition| *of.segments.keys().last().unwrap();
+    let last = |of: &Rendition| *of.segments.keys().last().unwrap();
     assert!(last(video).abs_diff(last(audio)) <= 1);
 }
 
@@ -121,23 +182,14 @@ fn a_camera_that_stalls_costs_the_sound_nothing() {
 
 #[test]
 fn a_rung_that_cannot_begin_does_not_hold_back_the_rest() {
-    let rung =
-        |name: &str| format!("appsrc name={name} format=time is-live=true max-bytes=0 ! sink.");
-    let branches = format!("{} {}", rung("one"), rung("two"));
-    let mut stream = Stream::of_branches(&branches, "track-timeout=1000");
-    let frames = Frames::test_picture(150, 30);
-    stream.play();
-    for (name, has_key_frames) in [("one", true), ("two", false)] {
-        let source = stream.pipeline.by_name(name).unwrap();
-        let source = source.downcast::<gst_app::AppSrc>().unwrap();
-        source.set_caps(Some(&frames.caps));
-        for buffer in &frames.buffers {
-            let is_key_frame = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-            if has_key_frames || !is_key_frame {
-                source.push_buffer(buffer.clone()).unwrap();
-            }
+    let mut rungs = Rungs::new(150, "track-timeout=1000");
+    rungs.push(0, 0..150);
+    for buffer in &rungs.frames.buffers {
+        if buffer.flags().contains(gst::BufferFlags::DELTA_UNIT) {
+            rungs.sources[1].push_buffer(buffer.clone()).unwrap();
         }
     }
+    let stream = &mut rungs.stream;
     let warning = stream.wait_for_message("a warning", |message| match message.view() {
         gst::MessageView::Warning(warning) => Some(warning.error().to_string()),
         _ => None,
@@ -159,10 +211,7 @@ fn a_rung_that_cannot_begin_does_not_hold_back_the_rest() {
 /// Nothing comes of any track: that is a pause, and nobody takes the lead.
 #[test]
 fn when_nothing_comes_at_all_nobody_is_silent() {
-    let mut pair = Pair::new(5, "track-timeout=1000");
-    pair.stream.play();
-    pair.push(0..2500, 0, "va");
-    pair.wait_for("video", "taken", 75);
+    let mut pair = begun(5, "track-timeout=1000");
     let path = "/live_video.m3u8?_HLS_msn=3&_HLS_part=4";
     // Three seconds: longer than anybody is waited for.
     let answer = pair.stream.get_later(path).wait();
@@ -179,10 +228,7 @@ fn when_nothing_comes_at_all_nobody_is_silent() {
 #[test]
 fn who_is_back_first_after_an_outage_does_not_lead() {
     // Less than three seconds, and much more than those who come back are apart.
-    let mut pair = Pair::new(6, "track-timeout=2500");
-    pair.stream.play();
-    pair.push(0..2500, 0, "va");
-    pair.wait_for("video", "taken", 75);
+    let mut pair = begun(6, "track-timeout=2500");
     let waits = |path: &str| pair.stream.get_later(path).wait();
     // Three seconds: longer than anybody is waited for.
     assert_eq!(waits("/live_video.m3u8?_HLS_msn=3&_HLS_part=4").status, 503);
@@ -203,23 +249,11 @@ fn who_is_back_first_after_an_outage_does_not_lead() {
 
 #[test]
 fn a_rung_with_a_hole_of_several_segments_keeps_its_numbers() {
-    let rung =
-        |name: &str| format!("appsrc name={name} format=time is-live=true max-bytes=0 ! sink.");
-    let mut stream = Stream::of_branches(&format!("{} {}", rung("one"), rung("two")), "");
-    let frames = Frames::test_picture(300, 30);
-    stream.play();
-    for (name, hole) in [("one", 0..0), ("two", 105..220)] {
-        let source = stream.pipeline.by_name(name).unwrap();
-        let source = source.downcast::<gst_app::AppSrc>().unwrap();
-        source.set_caps(Some(&frames.caps));
-        for (nth, buffer) in frames.buffers.iter().enumerate() {
-            if !hole.contains(&nth) {
-                source.push_buffer(buffer.clone()).unwrap();
-            }
-        }
-        source.end_of_stream().unwrap();
-    }
-    let renditions = tracks::end_and_check(&mut stream);
+    let mut rungs = Rungs::new(300, "");
+    rungs.push(0, 0..300);
+    rungs.push(1, 0..105);
+    rungs.push(1, 220..300);
+    let renditions = rungs.end();
     let (whole, holed) = (&renditions["video"], &renditions["video_0"]);
     assert_eq!(whole.segments.len(), 10);
     assert_eq!(holed.gaps(), [4, 5, 6, 7, 8]);
@@ -356,39 +390,18 @@ fn a_picture_that_says_there_is_none_keeps_nobody_waiting() {
 /// What follows refers to pictures that were left out: nothing of it is shown before the next key frame.
 #[test]
 fn pictures_that_find_no_room_are_missed_up_to_a_key_frame() {
-    let rung = "appsrc name=rung format=time is-live=true max-bytes=0 ! sink.";
-    let mut stream = Stream::of_branches(
-        &format!("{} {rung}", rung.replace("rung", "first")),
-        "track-timeout=60000",
-    );
-    let frames = Frames::test_picture(300, 30);
-    stream.play();
-    let source = |name: &str| {
-        let source = stream.pipeline.by_name(name).unwrap();
-        let source = source.downcast::<gst_app::AppSrc>().unwrap();
-        source.set_caps(Some(&frames.caps));
-        source
-    };
-    let (first, second) = (source("first"), source("rung"));
-    let push = |source: &gst_app::AppSrc, range: std::ops::Range<usize>| {
-        for buffer in &frames.buffers[range] {
-            source.push_buffer(buffer.clone()).unwrap();
-        }
-    };
-    push(&first, 0..30);
+    let mut rungs = Rungs::new(300, "track-timeout=60000");
+    let figure = |rungs: &Rungs, name: &str| rungs.stream.figure("video_0", name);
+    rungs.push(0, 0..30);
     // More than may wait for the leader, and then some in the middle of a group.
-    push(&second, 0..175);
+    rungs.push(1, 0..175);
     support::wait_until("some to be left out", || {
-        second.current_level_buffers() == 0 && stream.figure("video_0", "dropped-ahead") > 0
+        rungs.sources[1].current_level_buffers() == 0 && figure(&rungs, "dropped-ahead") > 0
     });
-    push(&first, 30..300);
-    support::wait_until("the others to be taken", || {
-        stream.figure("video_0", "taken") >= 150
-    });
-    push(&second, 175..300);
-    first.end_of_stream().unwrap();
-    second.end_of_stream().unwrap();
-    let renditions = tracks::end_and_check(&mut stream);
+    rungs.push(0, 30..300);
+    support::wait_until("the others to be taken", || figure(&rungs, "taken") >= 150);
+    rungs.push(1, 175..300);
+    let renditions = rungs.end();
     let shown = &renditions["video_0"].presented;
     let frame = 1_000_000_000 / 30;
     let mut nth = shown.iter().map(|time| (time + frame / 2) / frame);
@@ -402,10 +415,7 @@ fn pictures_that_find_no_room_are_missed_up_to_a_key_frame() {
 /// A picture of which nothing can be used is as silent as one that does not come.
 #[test]
 fn frames_without_timestamps_keep_nobody_waiting() {
-    let mut pair = Pair::new(8, "track-timeout=1000");
-    pair.stream.play();
-    pair.push(0..2500, 0, "va");
-    pair.wait_for("video", "taken", 75);
+    let mut pair = begun(8, "track-timeout=1000");
     // As many as may wait for the picture.
     pair.push(2500..4500, 0, "a");
     let mut lost = pair.pictures.buffers[80].clone();
@@ -445,35 +455,17 @@ fn short_gaps_of_the_leading_picture_add_up() {
 /// What a jitter buffer says of a lost packet.
 #[test]
 fn a_short_gap_in_a_following_picture_costs_nothing() {
-    let rung =
-        |name: &str| format!("appsrc name={name} format=time is-live=true max-bytes=0 ! sink.");
-    let mut stream = Stream::of_branches(&format!("{} {}", rung("one"), rung("two")), "");
-    let frames = Frames::test_picture(120, 30);
-    stream.play();
-    for name in ["one", "two"] {
-        let source = stream.pipeline.by_name(name).unwrap();
-        let source = source.downcast::<gst_app::AppSrc>().unwrap();
-        source.set_caps(Some(&frames.caps));
-        for buffer in &frames.buffers[..40] {
-            source.push_buffer(buffer.clone()).unwrap();
-        }
-        if name == "two" {
-            support::wait_until("what was pushed", || source.current_level_buffers() == 0);
-            let gap = gst::event::Gap::builder(frames.buffers[40].pts().unwrap())
-                .duration(gst::ClockTime::from_mseconds(33))
-                .build();
-            assert!(source.static_pad("src").unwrap().push_event(gap));
+    let mut rungs = Rungs::new(120, "");
+    for rung in [0, 1] {
+        rungs.push(rung, 0..40);
+        if rung == 1 {
+            rungs.push_gap(rung, 40, Some(gst::ClockTime::from_mseconds(33)));
         }
         // Nothing is missing by then.
-        support::wait_until("what was pushed", || source.current_level_buffers() == 0);
-        let none = gst::event::Gap::builder(frames.buffers[39].pts().unwrap()).build();
-        assert!(source.static_pad("src").unwrap().push_event(none));
-        for buffer in &frames.buffers[41..] {
-            source.push_buffer(buffer.clone()).unwrap();
-        }
-        source.end_of_stream().unwrap();
+        rungs.push_gap(rung, 39, None);
+        rungs.push(rung, 41..120);
     }
-    let renditions = tracks::end_and_check(&mut stream);
+    let renditions = rungs.end();
     let second = &renditions["video_0"];
     assert_eq!(second.gaps(), [0; 0]);
     assert_eq!(second.presented.len(), 119);

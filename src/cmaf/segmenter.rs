@@ -368,7 +368,7 @@ impl Segmenter {
     }
 
     /// The middle between the newest frame and one at `decode`.
-    pub fn before(&self, decode: RunningTime) -> Option<RunningTime> {
+    pub fn midway_to(&self, decode: RunningTime) -> Option<RunningTime> {
         let newest = self.newest?;
         Some(newest + Nanos((decode - newest).0 / 2))
     }
@@ -392,15 +392,7 @@ impl Segmenter {
 
     /// Without a line nothing is cut: the next key frame starts one.
     fn await_key_frame(&mut self, frame: &Frame, mut steps: Vec<Step>) -> Vec<Step> {
-        let since = *self.waiting_since.get_or_insert(frame.decode);
-        // Time may jump while nothing is cut.
-        let since = if frame.decode < since {
-            frame.decode
-        } else {
-            since
-        };
-        self.waiting_since = Some(since);
-        let has_waited = self.is_discontinuity && frame.decode - since > LONGEST_WAIT_FOR_KEY_FRAME;
+        let has_waited = self.has_waited_up_to(frame) && self.is_discontinuity;
         if !frame.is_sync && !has_waited {
             let is_due = self
                 .last_plea
@@ -423,6 +415,13 @@ impl Segmenter {
         self.newest = None;
         steps.append(&mut self.push(*frame));
         steps
+    }
+
+    /// Whether no key frame has come for as long as one is waited for. Time may jump meanwhile.
+    fn has_waited_up_to(&mut self, frame: &Frame) -> bool {
+        let since = self.waiting_since.unwrap_or(frame.decode).min(frame.decode);
+        self.waiting_since = Some(since);
+        frame.decode - since > LONGEST_WAIT_FOR_KEY_FRAME
     }
 
     /// Decode time of the first frame of a new line of the leading track.

@@ -31,7 +31,7 @@ impl Feeder {
             let goes_on_without = segmenter.is_some_and(|of| of.bridges(decode));
             if goes_on_without
                 && decode < before.frame.decode
-                && let Some(between) = segmenter.and_then(|of| of.before(decode))
+                && let Some(between) = segmenter.and_then(|of| of.midway_to(decode))
             {
                 gst::warning!(
                     CAT,

@@ -4,8 +4,8 @@
 //! Does not: when it counts as silent (`sink/`), what a playlist makes of a gap (`origin/`).
 
 use super::{
-    Border, DropReason, Frame, Gap, LONGEST_WAIT_FOR_KEY_FRAME, Line, NANOS_PER_SECOND,
-    OpenSegment, SegmentEndCause, Segmenter, Step,
+    Border, DropReason, Frame, Gap, Line, NANOS_PER_SECOND, OpenSegment, SegmentEndCause,
+    Segmenter, Step,
 };
 use crate::time::{MediaTime, Nanos, RunningTime};
 
@@ -156,8 +156,7 @@ impl Segmenter {
         let Some(missing) = self.missing else {
             return steps;
         };
-        let since = *self.waiting_since.get_or_insert(frame.decode);
-        let has_waited = frame.decode - since > LONGEST_WAIT_FOR_KEY_FRAME;
+        let has_waited = self.has_waited_up_to(frame);
         if !frame.is_sync && !has_waited {
             self.ask_to_join(frame, &mut steps);
             steps.push(Step::Drop(DropReason::NoKeyFrameYet));
