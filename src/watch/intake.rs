@@ -581,3 +581,65 @@ impl Work {
 fn now() -> UnixTime {
     UnixTime::from_system(std::time::SystemTime::now())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::unbounded;
+    use std::fs;
+
+    const WHOLE: &[u8] = include_bytes!("../../tests/data/ffmpeg-two-tracks.mp4");
+
+    /// Where each `moof` begins, and the end.
+    fn fragments() -> Vec<usize> {
+        let names = WHOLE.windows(4).enumerate();
+        let moofs = names.filter(|(_, name)| *name == b"moof");
+        moofs.map(|(at, _)| at - 4).chain([WHOLE.len()]).collect()
+    }
+
+    /// When polled, or on a slow day, media is met before the init section is there, and more media before that is told of.
+    #[test]
+    fn media_that_waits_for_its_init_section_comes_first() {
+        let place = tempfile::tempdir().unwrap();
+        let (told, news) = unbounded();
+        let settings = IntakeSettings {
+            location: place.path().to_owned(),
+            manner: Manner::Poll,
+            poll_interval: Duration::from_millis(50),
+            segment_duration: Nanos::from_millis(400),
+            max_files: 20,
+        };
+        let folder = Folder::make(place.path()).unwrap();
+        let (_stop, stopped) = bounded(0);
+        let tell = Box::new(move |news| told.send(news).unwrap());
+        let mut work = Work::new(settings, folder, stopped, tell);
+        let write = |name: &str, bytes: &[u8]| fs::write(place.path().join(name), bytes).unwrap();
+        let starts = fragments();
+        let media = |nth: usize| &WHOLE[starts[nth]..starts[nth + 1]];
+
+        write("a_0.m4s", media(0));
+        assert!(work.try_take("a_0.m4s", UnixTime(1), false));
+        assert!(news.is_empty());
+        write("init.mp4", &WHOLE[..starts[0]]);
+        write("a_1.m4s", media(1));
+        assert!(work.try_take("a_1.m4s", UnixTime(2), false));
+        // Its own report changes nothing any more.
+        assert!(work.try_take("init.mp4", UnixTime(3), false));
+
+        let told: Vec<News> = news.try_iter().collect();
+        assert!(
+            matches!(&told[0], News::Renditions(all) if all.len() == 2),
+            "{told:?}"
+        );
+        let mut finished: Vec<UnixTime> = told
+            .iter()
+            .filter_map(|news| match news {
+                News::Publication(Publication::Part(..), at) => Some(*at),
+                News::Warning(text) => panic!("{text}"),
+                _ => None,
+            })
+            .collect();
+        finished.dedup();
+        assert_eq!(finished, [UnixTime(1), UnixTime(2)], "in order");
+    }
+}
