@@ -8,7 +8,7 @@
 mod support;
 
 use std::{
-    io::{Read, Write},
+    io::{BufReader, Read, Write},
     net::TcpStream,
     time::Duration,
 };
@@ -16,6 +16,7 @@ use std::{
 use gst::prelude::*;
 use support::{
     PATIENCE,
+    http::{self, Answer},
     stream::{FedStream, Frames, Stream},
 };
 
@@ -31,6 +32,13 @@ fn connect(port: u16) -> TcpStream {
     let connection = TcpStream::connect(("127.0.0.1", port)).unwrap();
     connection.set_read_timeout(Some(PATIENCE)).unwrap();
     connection
+}
+
+/// Asks on this connection and no other.
+fn ask(mut connection: &TcpStream, path: &str) -> Answer {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    connection.write_all(request.as_bytes()).unwrap();
+    http::read_answer(&mut BufReader::new(connection), false).unwrap()
 }
 
 #[test]
@@ -118,4 +126,34 @@ fn requests_that_wait_hold_up_nobody_and_a_stop_answers_them() {
         assert!(answer.text().contains("#EXT-X-ENDLIST"), "PL-42");
     }
     drop(idle);
+}
+
+/// tiny_http closes no connection, so one that was made in a run is there in the next.
+#[test]
+fn a_connection_outlives_the_run_it_was_made_in() {
+    let stream = Stream::new(
+        "videotestsrc ! x264enc speed-preset=ultrafast tune=zerolatency ! h264parse",
+        "http-engine=tiny-http",
+    );
+    stream.play();
+    let connection = connect(stream.port());
+    let first = ask(&connection, "/live.m3u8");
+    assert!(first.text().contains("#EXTINF"), "{}", first.text());
+    stream.pipeline.set_state(gst::State::Ready).unwrap();
+    stream.play();
+    let second = ask(&connection, "/live.m3u8");
+    assert_eq!(second.status, 200);
+    assert_ne!(second.text(), first.text());
+    assert!(!second.text().contains("#EXT-X-ENDLIST"), "of the next run");
+}
+
+#[test]
+fn what_comes_when_the_server_has_stopped_is_refused() {
+    let stream = ready("");
+    let connection = connect(stream.port());
+    assert_eq!(ask(&connection, "/stats.json").status, 200);
+    stream.pipeline.set_state(gst::State::Null).unwrap();
+    let refused = ask(&connection, "/stats.json");
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.header("connection"), Some("close"));
 }

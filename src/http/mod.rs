@@ -17,9 +17,13 @@ mod tests;
 mod texts;
 #[cfg(feature = "tiny-http")]
 mod tiny;
+#[cfg(feature = "tiny-http")]
+mod tiny_socket;
 mod tls;
 mod wire;
 
 pub use certificate::{CertificateError, CertificateFiles};
-pub use server::{BindError, Engine, Listeners, Report, Server, ServerConfig, bind};
+pub use server::{BindError, Engine, Listeners, PlainSocket, Report, Server, ServerConfig, bind};
+#[cfg(feature = "tiny-http")]
+pub use tiny_socket::TinySocket;
 pub use tls::Tls;

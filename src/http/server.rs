@@ -12,8 +12,7 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::iter;
-use std::net::{Shutdown, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{
@@ -23,11 +22,15 @@ use std::sync::{
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 
 use super::connection;
 use super::live::Live;
+#[cfg(feature = "tiny-http")]
+use super::tiny;
+#[cfg(feature = "tiny-http")]
+use super::tiny_socket::{Requests, TinySocket};
 use super::tls::Tls;
 use crate::delivery::access::AccessToken;
 use crate::delivery::playlist::PlaylistStyle;
@@ -196,19 +199,89 @@ pub enum Engine {
     TinyHttp,
 }
 
+/// A socket for plain HTTP, and what carries it.
+#[derive(Debug)]
+pub enum PlainSocket {
+    /// hyper does.
+    Hyper(TcpListener),
+    /// tiny_http does.
+    #[cfg(feature = "tiny-http")]
+    TinyHttp(Arc<TinySocket>),
+}
+
+impl PlainSocket {
+    /// `listener` is from [`bind`].
+    pub fn new(listener: TcpListener, engine: Engine) -> Self {
+        match engine {
+            Engine::Hyper => Self::Hyper(listener),
+            #[cfg(feature = "tiny-http")]
+            Engine::TinyHttp => Self::TinyHttp(Arc::new(TinySocket::new(listener))),
+        }
+    }
+
+    /// The port it listens on; an error when the system does not say.
+    pub fn port(&self) -> io::Result<u16> {
+        let listener = match self {
+            Self::Hyper(listener) => listener,
+            #[cfg(feature = "tiny-http")]
+            Self::TinyHttp(socket) => socket.listener(),
+        };
+        Ok(listener.local_addr()?.port())
+    }
+
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Hyper(listener) => Self::Hyper(listener.try_clone()?),
+            #[cfg(feature = "tiny-http")]
+            Self::TinyHttp(socket) => Self::TinyHttp(Arc::clone(socket)),
+        })
+    }
+
+    /// What comes from here on is the caller's to answer.
+    fn open(self) -> io::Result<PlainSource> {
+        Ok(match self {
+            Self::Hyper(listener) => {
+                listener.set_nonblocking(true)?;
+                PlainSource::Connections(listener)
+            }
+            #[cfg(feature = "tiny-http")]
+            Self::TinyHttp(socket) => PlainSource::Requests(socket.take_over()?),
+        })
+    }
+}
+
+/// What a socket for plain HTTP yields.
+enum PlainSource {
+    Connections(TcpListener),
+    #[cfg(feature = "tiny-http")]
+    Requests(Requests),
+}
+
+impl PlainSource {
+    /// Serves for ever, or until it cannot listen any more.
+    async fn serve(self, live: &Rc<Live>) -> io::Result<Infallible> {
+        match self {
+            Self::Connections(listener) => {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                Ok(connection::accept(live, listener, None).await)
+            }
+            #[cfg(feature = "tiny-http")]
+            Self::Requests(requests) => tiny::serve(live, requests).await,
+        }
+    }
+}
+
 /// Where a server listens.
 #[derive(Debug)]
 pub struct Listeners {
-    /// Plain HTTP, from [`bind`].
-    pub plain: TcpListener,
-    /// What carries it.
-    pub engine: Engine,
-    /// HTTPS, if there is any, from [`bind`] as well.
+    /// Plain HTTP.
+    pub plain: PlainSocket,
+    /// HTTPS, if there is any, from [`bind`].
     pub secure: Option<(TcpListener, Arc<Tls>)>,
 }
 
 impl Listeners {
-    /// The same sockets once more.
+    /// The same sockets once more, for a server that follows another one or that another one follows.
     pub fn try_clone(&self) -> io::Result<Self> {
         let secure = match &self.secure {
             Some((listener, tls)) => Some((listener.try_clone()?, Arc::clone(tls))),
@@ -216,48 +289,15 @@ impl Listeners {
         };
         Ok(Self {
             plain: self.plain.try_clone()?,
-            engine: self.engine,
             secure,
         })
-    }
-
-    /// The same for a server that follows another one, which may still accept.
-    ///
-    /// A thread of tiny_http's accepts once more after its server has gone, and nobody serves what it takes from a socket it
-    /// shares. So there the old socket is closed, and the address bound anew.
-    pub fn succeed(&mut self) -> io::Result<Self> {
-        #[cfg(feature = "tiny-http")]
-        if self.engine == Engine::TinyHttp {
-            let address = self.plain.local_addr()?;
-            let _ = SockRef::from(&self.plain).shutdown(Shutdown::Both);
-            self.plain = listen(address)?;
-        }
-        self.try_clone()
-    }
-
-    /// Closes them for good, whoever else has the same sockets: threads of tiny_http may, a while longer. Connections live on.
-    pub fn close(self) {
-        for listener in iter::once(&self.plain).chain(self.secure.iter().map(|(socket, _)| socket))
-        {
-            // Linux only; elsewhere the last one to go closes it.
-            let _ = SockRef::from(listener).shutdown(Shutdown::Both);
-        }
-    }
-
-    fn set_nonblocking(&self) -> io::Result<()> {
-        self.plain.set_nonblocking(true)?;
-        match &self.secure {
-            Some((listener, _)) => listener.set_nonblocking(true),
-            None => Ok(()),
-        }
     }
 }
 
 impl From<TcpListener> for Listeners {
     fn from(plain: TcpListener) -> Self {
         Self {
-            plain,
-            engine: Engine::default(),
+            plain: PlainSocket::new(plain, Engine::default()),
             secure: None,
         }
     }
@@ -290,8 +330,10 @@ impl Server {
         config: ServerConfig,
         report: Box<dyn Fn(Report) + Send>,
     ) -> io::Result<Self> {
-        let listeners = listeners.into();
-        listeners.set_nonblocking()?;
+        let Listeners { plain, secure } = listeners.into();
+        if let Some((listener, _)) = &secure {
+            listener.set_nonblocking(true)?;
+        }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -299,6 +341,7 @@ impl Server {
         let stats = Arc::new(Mutex::new(Stats::default()));
         let settings = super::live::LiveSettings::new(config)?;
         let (messages, inbox) = mpsc::unbounded_channel();
+        let plain = plain.open()?;
 
         let thread = std::thread::Builder::new()
             .name(THREAD_NAME.to_owned())
@@ -309,7 +352,7 @@ impl Server {
                     let outcome = catch_unwind(AssertUnwindSafe(|| {
                         let live = Rc::new(Live::new(settings, stats, Rc::clone(&report)));
                         let tasks = tokio::task::LocalSet::new();
-                        let life = run(Rc::clone(&live), listeners, inbox);
+                        let life = run(Rc::clone(&live), plain, secure, inbox);
                         runtime.block_on(tasks.run_until(life))?;
                         Ok::<_, io::Error>(live.origin())
                     }));
@@ -397,20 +440,12 @@ impl fmt::Debug for Server {
 /// The life of the thread.
 async fn run(
     live: Rc<Live>,
-    listeners: Listeners,
+    plain: PlainSource,
+    secure: Option<(TcpListener, Arc<Tls>)>,
     inbox: mpsc::UnboundedReceiver<Message>,
 ) -> io::Result<()> {
-    let accept_plain = async {
-        match listeners.engine {
-            Engine::Hyper => {
-                let listener = tokio::net::TcpListener::from_std(listeners.plain)?;
-                Ok(connection::accept(&live, listener, None).await)
-            }
-            #[cfg(feature = "tiny-http")]
-            Engine::TinyHttp => super::tiny::serve(&live, listeners.plain).await,
-        }
-    };
-    let secure = match listeners.secure {
+    let accept_plain = plain.serve(&live);
+    let secure = match secure {
         Some((listener, tls)) => {
             Some((tokio::net::TcpListener::from_std(listener)?, tls.acceptor()))
         }
@@ -428,7 +463,7 @@ async fn run(
         biased;
         () = apply(&live, inbox) => {}
         end = accept_plain => match end {
-            Ok::<Infallible, io::Error>(never) => match never {},
+            Ok(never) => match never {},
             Err(error) => return Err(error),
         },
         never = accept_secure => match never {},

@@ -1,30 +1,29 @@
 //! Plain HTTP by tiny_http: the same answers, with fewer defences, for networks that are trusted.
 //!
-//! Belongs here: requests from tiny_http's threads to the one that owns the origin, and answers back. Does not: which
-//! request gets which answer (`respond`).
+//! Belongs here: requests as tiny_http has them become what the rest knows, and answers are written. Does not: which request
+//! gets which answer (`respond`), whose requests they are (`tiny_socket`).
 //!
 //! tiny_http reads with a thread for each connection and has no time-outs for it. A request that waits is a future like any
-//! other; writing blocks, so it is done by a few threads of ours. It writes the header Connection itself and closes only when
-//! the client wants to, so an answer that is to be the last one of its connection is not.
+//! other; writing blocks, so it is done by a few threads of ours. It closes a connection only when the client wants to: an
+//! answer that is to be the last one asks for that.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use crossbeam_channel::{Receiver, Sender};
 use hyper::Version;
-use socket2::SockRef;
 use tiny_http::{Header, Response, StatusCode};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::limits::{self, Neighbourhood};
 use super::live::{Connected, Live, Waiting};
+use super::tiny_socket::Requests;
 use super::{respond, wire};
 use crate::delivery::{Answer, Head, Refusal};
 
@@ -32,40 +31,16 @@ use crate::delivery::{Answer, Head, Refusal};
 const WRITERS: usize = 8;
 
 /// How long a client may take nothing of what is written to it.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bodies that tiny_http reads before it hands a request over, in bytes. It skips a longer one only when the request is
 /// dropped: as long as the client likes, with as much memory as the client says, or the process ends.
 const MAX_BODY_READ: usize = 1024;
 
 /// Answers requests for ever; fails when tiny_http accepts no connections any more.
-pub(super) async fn serve(live: &Rc<Live>, listener: TcpListener) -> io::Result<Infallible> {
-    listener.set_nonblocking(false)?;
-    let own = listener.try_clone()?;
-    let socket = SockRef::from(&listener);
-    // Accepted sockets have these from the one that listens.
-    socket.set_tcp_nodelay(true)?;
-    socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
-    let server = tiny_http::Server::from_listener(listener, None).map_err(io::Error::other)?;
-    let server = Arc::new(server);
-    let (writings, to_write) = crossbeam_channel::unbounded();
-    for _ in 0..WRITERS {
-        let to_write = to_write.clone();
-        std::thread::Builder::new()
-            .name("llhls-write".to_owned())
-            .spawn(move || write_all(&to_write))?;
-    }
-    let (sender, mut requests) = mpsc::unbounded_channel();
-    let receiving = Receiving(Arc::clone(&server));
-    std::thread::Builder::new()
-        .name("llhls-receive".to_owned())
-        .spawn(move || receive(&server, &sender, &writings))?;
-    while let Some(received) = requests.recv().await {
-        let request = match received {
-            // Whoever closed it has another server in mind, and stops this one.
-            Err(_) if !SockRef::from(&own).is_listener()? => return std::future::pending().await,
-            received => received?,
-        };
+pub(super) async fn serve(live: &Rc<Live>, mut requests: Requests) -> io::Result<Infallible> {
+    while let Some(received) = requests.next().await {
+        let request = received?;
         let client = request.client();
         match live.admit(client) {
             Ok(connected) => {
@@ -74,41 +49,53 @@ pub(super) async fn serve(live: &Rc<Live>, listener: TcpListener) -> io::Result<
             Err(limit) => drop(request.respond(respond::no_room(live, limit, None))),
         }
     }
-    drop(receiving);
-    Err(io::Error::other("tiny_http has ended"))
+    // Somebody else answers from now on, and will stop this server.
+    std::future::pending().await
 }
 
-/// Ends the thread that receives when it is dropped.
-struct Receiving(Arc<tiny_http::Server>);
+/// Refuses what comes when there is nobody to answer any more.
+pub(super) fn refuse_late(request: tiny_http::Request) {
+    write_caught(Writing {
+        request,
+        answer: stopping(),
+        _done: None,
+    });
+}
 
-impl Drop for Receiving {
-    fn drop(&mut self) {
-        self.0.unblock();
+fn stopping() -> Answer {
+    Answer {
+        is_last: true,
+        ..Answer::refusal(&Refusal::unavailable("the server is stopping", 1))
     }
 }
 
-/// Passes requests on until there are none any more.
-fn receive(
-    server: &tiny_http::Server,
-    requests: &mpsc::UnboundedSender<io::Result<Held>>,
-    writings: &Sender<Writing>,
-) {
-    loop {
-        // Fails when it is unblocked, and when accepting has failed, which is tiny_http's end.
-        let received = server.recv().map(|request| Held {
+/// The threads that write answers. They go with this and the last request.
+pub(super) struct Writers(Sender<Writing>);
+
+impl Writers {
+    pub(super) fn start() -> io::Result<Self> {
+        let (writings, to_write) = crossbeam_channel::unbounded();
+        for _ in 0..WRITERS {
+            let to_write = to_write.clone();
+            std::thread::Builder::new()
+                .name("llhls-write".to_owned())
+                .spawn(move || write_all(&to_write))?;
+        }
+        Ok(Self(writings))
+    }
+
+    /// A request that one of them will answer.
+    pub(super) fn hold(&self, request: tiny_http::Request) -> Held {
+        Held {
             request: Some(request),
-            writings: writings.clone(),
-        });
-        let has_ended = received.is_err();
-        if requests.send(received).is_err() || has_ended {
-            return;
+            writings: self.0.clone(),
         }
     }
 }
 
 /// A request that came. Whatever becomes of it, it is answered by a writer: dropping one writes to its socket, which may
 /// block.
-struct Held {
+pub(super) struct Held {
     /// `None` once it was handed over.
     request: Option<tiny_http::Request>,
     writings: Sender<Writing>,
@@ -146,8 +133,7 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if self.request.is_some() {
-            let refusal = Refusal::unavailable("the server is stopping", 1);
-            self.hand_over(Answer::refusal(&refusal), None);
+            self.hand_over(stopping(), None);
         }
     }
 }
@@ -205,9 +191,13 @@ struct Writing {
 /// Writes answers until nobody can send any more. It is never joined: who reads slowly would hold up a state change.
 fn write_all(writings: &Receiver<Writing>) {
     for writing in writings {
-        // What goes wrong is the client's affair, but for a panic, after which the next one is served all the same.
-        let _ = catch_unwind(AssertUnwindSafe(|| write(writing)));
+        write_caught(writing);
     }
+}
+
+/// What goes wrong is the client's affair, but for a panic, after which the next one is served all the same.
+fn write_caught(writing: Writing) {
+    let _ = catch_unwind(AssertUnwindSafe(|| write(writing)));
 }
 
 fn write(writing: Writing) {
@@ -216,6 +206,17 @@ fn write(writing: Writing) {
         answer,
         _done,
     } = writing;
+    let has_body = request
+        .body_length()
+        .is_some_and(|length| length > MAX_BODY_READ);
+    if answer.is_last && !has_body {
+        // tiny_http writes the header Connection itself, and lets no answer say that it closes.
+        let mut out = request.into_writer();
+        let _ = out
+            .write_all(&wire::unasked(&answer))
+            .and_then(|()| out.flush());
+        return;
+    }
     let length = answer.header("content-length");
     let length = length.and_then(|length| length.parse().ok());
     let headers = answer
@@ -233,10 +234,7 @@ fn write(writing: Writing) {
     )
     // Players want to know how much comes.
     .with_chunked_threshold(usize::MAX);
-    if request
-        .body_length()
-        .is_some_and(|length| length > MAX_BODY_READ)
-    {
+    if has_body {
         // Dropped, the rest of the request would be waited for. So connection and thread are given up.
         std::mem::forget(request.upgrade("none", response));
     } else {

@@ -181,9 +181,9 @@ impl LlHlsSink {
         }
         self.end_files();
         let renditions = self.renditions();
-        let listeners = match self.running().as_mut() {
+        let listeners = match self.running().as_ref() {
             Some(running) if !running.fits(&settings, &renditions) => {
-                running.listening.listeners_to_take_over().map(Some)
+                running.listening.listeners().try_clone().map(Some)
             }
             _ => Ok(None),
         };
@@ -267,9 +267,9 @@ impl LlHlsSink {
     /// The renditions are known only now: they get a presentation of their own, unless they are what was expected.
     pub(super) fn present_instead(&self, renditions: Vec<RenditionSettings>) {
         let settings = self.settings().clone();
-        let listeners = match self.running().as_mut() {
+        let listeners = match self.running().as_ref() {
             Some(running) if !running.presentation.is_of(&settings, &renditions) => {
-                running.listening.listeners_to_take_over()
+                running.listening.listeners().try_clone()
             }
             _ => return,
         };
@@ -330,7 +330,7 @@ impl LlHlsSink {
             }
             // Answers everyone who waits and joins the thread.
             let kept = running.presentation.close();
-            running.listening.close();
+            drop(running.listening);
             let on_restart = self.settings().on_restart();
             *self.kept() = kept.filter(|_| on_restart == OnRestart::Continue);
         }

@@ -2,12 +2,14 @@
 //!
 //! Belongs here: settings become sockets and a certificate. Does not: who is served on them (`http/`).
 
-use std::{fmt, io, net::TcpListener, path::PathBuf, sync::Arc};
+use std::{fmt, net::TcpListener, path::PathBuf, sync::Arc};
 
 use gst::glib;
 
 use super::settings::{self, Settings};
-use crate::http::{BindError, CertificateError, CertificateFiles, Listeners, Report, Tls, bind};
+use crate::http::{
+    BindError, CertificateError, CertificateFiles, Listeners, PlainSocket, Report, Tls, bind,
+};
 
 /// Names of this host that a certificate of our own making is for, whatever else it is called.
 const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -54,34 +56,20 @@ impl Listening {
             None => None,
         };
         let bind = |port| bind(settings.host(), port).map_err(ListenError::Bind);
-        let plain = bind(settings.port)?;
+        let plain = PlainSocket::new(bind(settings.port)?, settings.engine());
         let secure = match tls {
             Some((port, tls)) => Some((bind(port)?, Arc::new(tls))),
             None => None,
         };
         Ok(Self {
-            port: port(&plain, settings.port),
-            tls_port: secure.as_ref().map(|(listener, _)| port(listener, 0)),
-            listeners: Listeners {
-                plain,
-                engine: settings.engine(),
-                secure,
-            },
+            port: plain.port().unwrap_or(settings.port),
+            tls_port: secure.as_ref().map(|(listener, _)| port(listener)),
+            listeners: Listeners { plain, secure },
         })
     }
 
     pub(super) fn listeners(&self) -> &Listeners {
         &self.listeners
-    }
-
-    /// For a server that takes over from another one.
-    pub(super) fn listeners_to_take_over(&mut self) -> io::Result<Listeners> {
-        self.listeners.succeed()
-    }
-
-    /// Nobody can connect any more.
-    pub(super) fn close(self) {
-        self.listeners.close();
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -115,10 +103,8 @@ impl Listening {
     }
 }
 
-fn port(listener: &TcpListener, wanted: u16) -> u16 {
-    listener
-        .local_addr()
-        .map_or(wanted, |address| address.port())
+fn port(listener: &TcpListener) -> u16 {
+    listener.local_addr().map_or(0, |address| address.port())
 }
 
 fn tls(settings: &Settings, report: Box<dyn Fn(Report) + Send>) -> Result<Tls, CertificateError> {
