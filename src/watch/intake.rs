@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     cmaf::fragment::{FileError, FragmentedFile, TrackHeader},
-    origin::media::{Publication, RenditionSettings},
+    origin::media::{Publication, RenditionId, RenditionSettings},
     time::{Nanos, UnixTime},
 };
 
@@ -43,6 +43,9 @@ const HEADER_BOXES: [[u8; 4]; 2] = [*b"ftyp", *b"moov"];
 
 const OTHER_TRACKS: &str =
     "it has other tracks than the stream; another one like it begins another presentation";
+
+const OTHER_FORMAT: &str =
+    "it brings another format than the init section of the stream; another one like it is taken";
 
 /// How often a folder that is gone is looked for.
 const LOOK_FOR_FOLDER: Duration = Duration::from_millis(250);
@@ -133,6 +136,10 @@ struct Work {
     no_headers: HashMap<String, (u64, UnixTime)>,
     /// Other tracks than those presented.
     rival: Option<Rival>,
+    /// Whether the newest file that was taken brought its own header; `None` before the first.
+    brings_headers: Option<bool>,
+    /// It was said that files are cut.
+    has_told_of_cuts: bool,
     /// Media whose init section has not come.
     waiting: VecDeque<(String, UnixTime)>,
     warned_of: VecDeque<String>,
@@ -169,6 +176,8 @@ impl Work {
             taken: TakenFiles::default(),
             no_headers: HashMap::new(),
             rival: None,
+            brings_headers: None,
+            has_told_of_cuts: false,
             unsettled: None,
             waiting: VecDeque::new(),
             warned_of: VecDeque::new(),
@@ -434,17 +443,34 @@ impl Work {
             Err(error) => return Outcome::Unusable(error.to_string()),
         };
         let has_own = headers.is_some();
+        let has_media = file.has_media();
+        let before =
+            (has_own && has_media && self.timeline.has_header()).then(|| self.timeline.clone());
+        let mut is_guest = false;
         if let Some(headers) = headers {
+            // Where all others have their init section in a file of its own, it may be anything.
+            if has_media
+                && self.brings_headers == Some(false)
+                && self.timeline.is_other_format(&headers)
+                && !self.is_borne_out(&headers)
+            {
+                self.rival = Some(Rival::of(headers, false));
+                return Outcome::Unusable(OTHER_FORMAT.to_owned());
+            }
             match self.timeline.take_header(headers.clone()) {
                 HeaderNews::First => {
                     (self.tell)(News::Renditions(self.timeline.renditions()));
                     self.take_waiting();
                 }
-                HeaderNews::Same | HeaderNews::OtherFormat => self.rival = None,
+                HeaderNews::Same => {
+                    self.rival = None;
+                    is_guest = self.brings_headers == Some(false);
+                }
+                HeaderNews::OtherFormat => self.rival = None,
                 HeaderNews::OtherTracks => return self.meet_rival(&file, headers, at),
             }
         }
-        if !file.has_media() {
+        if !has_media {
             return Outcome::Done;
         }
         if !self.timeline.has_header() {
@@ -465,12 +491,44 @@ impl Work {
             Ok(publications) => {
                 // Not two in a row.
                 self.rival = self.rival.take().and_then(Rival::after_another);
+                self.brings_headers = Some(has_own && !is_guest);
+                if let Some(before) = before.filter(|_| is_guest) {
+                    // The others are still to be read as their own init section says.
+                    self.timeline.read_like(&before);
+                }
+                self.tell_of_cuts(&publications);
                 self.publish(publications, at);
                 Outcome::Done
             }
-            Err(error @ FileError::Boxes(_)) => Outcome::Incomplete(error),
-            Err(error) => Outcome::Unusable(error.to_string()),
+            Err(error) => {
+                // Nothing of it counts, nor does its header.
+                if let Some(before) = before {
+                    self.timeline = before;
+                }
+                match error {
+                    FileError::Boxes(_) => Outcome::Incomplete(error),
+                    _ => Outcome::Unusable(error.to_string()),
+                }
+            }
         }
+    }
+
+    /// Whether the file before had this format, too.
+    fn is_borne_out(&self, headers: &[TrackHeader]) -> bool {
+        let rival = self.rival.as_ref();
+        rival.is_some_and(|rival| rival.is_borne_out_by(headers) && rival.has_format_of(headers))
+    }
+
+    fn tell_of_cuts(&mut self, publications: &[Publication]) {
+        let is_end = |publication: &&Publication| matches!(publication, Publication::SegmentEnd(id, _) if *id == RenditionId::MAIN);
+        if self.has_told_of_cuts || publications.iter().filter(is_end).count() < 2 {
+            return;
+        }
+        self.has_told_of_cuts = true;
+        self.warn(format!(
+            "files in {} are longer than EXT-X-TARGETDURATION, which is fixed with the first, and are cut into several segments; set segment-duration to their length",
+            self.folder.path().display()
+        ));
     }
 
     /// A file has other tracks than what is presented.
@@ -583,63 +641,4 @@ fn now() -> UnixTime {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crossbeam_channel::unbounded;
-    use std::fs;
-
-    const WHOLE: &[u8] = include_bytes!("../../tests/data/ffmpeg-two-tracks.mp4");
-
-    /// Where each `moof` begins, and the end.
-    fn fragments() -> Vec<usize> {
-        let names = WHOLE.windows(4).enumerate();
-        let moofs = names.filter(|(_, name)| *name == b"moof");
-        moofs.map(|(at, _)| at - 4).chain([WHOLE.len()]).collect()
-    }
-
-    /// When polled, or on a slow day, media is met before the init section is there, and more media before that is told of.
-    #[test]
-    fn media_that_waits_for_its_init_section_comes_first() {
-        let place = tempfile::tempdir().unwrap();
-        let (told, news) = unbounded();
-        let settings = IntakeSettings {
-            location: place.path().to_owned(),
-            manner: Manner::Poll,
-            poll_interval: Duration::from_millis(50),
-            segment_duration: Nanos::from_millis(400),
-            max_files: 20,
-        };
-        let folder = Folder::make(place.path()).unwrap();
-        let (_stop, stopped) = bounded(0);
-        let tell = Box::new(move |news| told.send(news).unwrap());
-        let mut work = Work::new(settings, folder, stopped, tell);
-        let write = |name: &str, bytes: &[u8]| fs::write(place.path().join(name), bytes).unwrap();
-        let starts = fragments();
-        let media = |nth: usize| &WHOLE[starts[nth]..starts[nth + 1]];
-
-        write("a_0.m4s", media(0));
-        assert!(work.try_take("a_0.m4s", UnixTime(1), false));
-        assert!(news.is_empty());
-        write("init.mp4", &WHOLE[..starts[0]]);
-        write("a_1.m4s", media(1));
-        assert!(work.try_take("a_1.m4s", UnixTime(2), false));
-        // Its own report changes nothing any more.
-        assert!(work.try_take("init.mp4", UnixTime(3), false));
-
-        let told: Vec<News> = news.try_iter().collect();
-        assert!(
-            matches!(&told[0], News::Renditions(all) if all.len() == 2),
-            "{told:?}"
-        );
-        let mut finished: Vec<UnixTime> = told
-            .iter()
-            .filter_map(|news| match news {
-                News::Publication(Publication::Part(..), at) => Some(*at),
-                News::Warning(text) => panic!("{text}"),
-                _ => None,
-            })
-            .collect();
-        finished.dedup();
-        assert_eq!(finished, [UnixTime(1), UnixTime(2)], "in order");
-    }
-}
+mod tests;

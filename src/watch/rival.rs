@@ -43,6 +43,12 @@ impl Rival {
         !self.is_init && kinds(&self.headers) == kinds(headers)
     }
 
+    /// Whether what is decoded with these headers can go on with the rival's.
+    pub(super) fn has_format_of(&self, headers: &[TrackHeader]) -> bool {
+        let mut pairs = self.headers.iter().zip(headers);
+        pairs.all(|(mine, theirs)| mine.has_format_of(theirs))
+    }
+
     /// Whether media without a header of its own, which has the rival's tracks, may be the rival's: it lacks one of those presented,
     /// or the rival has one more.
     pub(super) fn claims(&self, file: &FragmentedFile<'_>, present: &Timeline) -> bool {

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use super::cuts::{self, Part};
 use crate::{
     cmaf::fragment::{self, Chunk, FileError, FragmentedFile, TrackHeader},
     origin::media::{
@@ -30,7 +31,7 @@ const MOST_DRIFT_A_SEGMENT: Nanos = Nanos::from_millis(1);
 const MOST_TRACKS: usize = 16;
 
 /// Files so far, as one line.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Timeline {
     /// The wanted length of a segment, the least TARGETDURATION is made of.
     segment_duration: Nanos,
@@ -43,7 +44,7 @@ pub(super) struct Timeline {
     has_hole: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Line {
     header: TrackHeader,
     /// `header` was not published yet.
@@ -140,6 +141,12 @@ impl Timeline {
         self.lines.iter().map(named).collect()
     }
 
+    /// Whether a header has the same kinds of tracks as the presentation, one of them in another format.
+    pub(super) fn is_other_format(&self, headers: &[TrackHeader]) -> bool {
+        let news = self.clone().take_header(headers.to_vec());
+        news == HeaderNews::OtherFormat
+    }
+
     /// Takes what a `moov` says.
     pub(super) fn take_header(&mut self, mut headers: Vec<TrackHeader>) -> HeaderNews {
         headers.truncate(MOST_TRACKS);
@@ -183,7 +190,15 @@ impl Timeline {
         news
     }
 
-    /// Makes a segment of every rendition of a file that was finished at `completed`. On an error nothing has changed.
+    /// Files without `moov` are read as they were `before`, a moment ago.
+    pub(super) fn read_like(&mut self, before: &Self) {
+        for (line, before) in self.lines.iter_mut().zip(&before.lines) {
+            line.header = before.header.clone();
+        }
+    }
+
+    /// Makes a segment of every rendition of a file that was finished at `completed`; several of one that is longer than
+    /// EXT-X-TARGETDURATION allows. On an error nothing has changed.
     pub(super) fn take(
         &mut self,
         file: &FragmentedFile<'_>,
@@ -208,30 +223,54 @@ impl Timeline {
             return Err(FileError::NoSamples);
         }
         let date = self.date(joint, duration, completed);
+        let lengths = self.lines.iter().zip(&tracks).map(|(line, chunks)| {
+            let length = line.header.timescale.nanos(duration_of(chunks));
+            seconds(length)
+        });
+        let longest = lengths.max().unwrap_or(1);
         let target_duration = self
             .target_duration
-            .unwrap_or_else(|| seconds(self.segment_duration).max(seconds(duration)));
+            .unwrap_or_else(|| seconds(self.segment_duration).max(longest));
 
-        let is_discontinuity = joint == Some(Joint::Jump);
+        // Of all renditions, when one has another format: they count discontinuities alike (rule MV-09).
+        let has_new_format = self.newest.is_some() && self.lines.iter().any(|line| line.needs_init);
+        let is_discontinuity = joint == Some(Joint::Jump) || has_new_format;
         let zero = Nanos(date.0 - self.lines[0].header.timescale.nanos(starts[0]).0);
+        let mut all_parts = Vec::with_capacity(self.lines.len());
+        for (line, chunks) in self.lines.iter().zip(&tracks) {
+            let part_target = line
+                .part_target
+                .unwrap_or_else(|| part_target(chunks, &line.header, target_duration));
+            all_parts.push((fragment::parts(chunks, part_target), part_target));
+        }
+        let cuts = if longest > target_duration {
+            let tracks: Vec<&[Part]> = all_parts.iter().map(|(parts, _)| &**parts).collect();
+            cuts::cuts(&tracks, target_duration)
+        } else {
+            vec![Vec::new(); self.lines.len()]
+        };
         let mut publications = Vec::new();
         let mut ends = Vec::with_capacity(self.lines.len());
-        for ((place, line), (chunks, start)) in self
+        for ((place, line), (((parts, part_target), cuts), start)) in self
             .lines
             .iter()
             .enumerate()
-            .zip(tracks.iter().zip(&starts))
+            .zip(all_parts.into_iter().zip(cuts).zip(&starts))
         {
             let id = RenditionId(place);
             if line.needs_init {
                 publications.push(Publication::Init(id, init_section(&line.header)));
             }
-            let part_target = line
-                .part_target
-                .unwrap_or_else(|| part_target(chunks, &line.header, target_duration));
             let mut decode = *start;
-            let parts = fragment::parts(chunks, part_target);
+            let mut constants = line.part_target.is_none().then_some(Constants {
+                target_duration,
+                part_target,
+                first_segment_has_parts: true,
+            });
             for (nth, (samples, length)) in parts.iter().enumerate() {
+                if cuts.contains(&nth) {
+                    publications.push(Publication::SegmentEnd(id, constants.take()));
+                }
                 let sequence = line.parts + nth as u64 + 1;
                 let bytes = file.part(&line.header, samples, decode, sequence)?;
                 let begins = UnixTime(zero.0) + line.header.timescale.nanos(decode);
@@ -240,7 +279,7 @@ impl Timeline {
                     NewPart {
                         bytes,
                         duration: *length,
-                        is_independent: samples.iter().any(|file| file.sample.is_sync),
+                        is_independent: cuts::is_independent(samples),
                         captured: begins,
                         program_date_time: begins,
                         is_discontinuity: is_discontinuity && nth == 0,
@@ -248,11 +287,6 @@ impl Timeline {
                 ));
                 decode += length.ticks;
             }
-            let constants = line.part_target.is_none().then_some(Constants {
-                target_duration,
-                part_target,
-                first_segment_has_parts: true,
-            });
             publications.push(Publication::SegmentEnd(id, constants));
             ends.push((decode, parts.len() as u64, part_target));
         }
@@ -486,11 +520,12 @@ fn seconds(span: Nanos) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::fixture::{WHOLE, of_another_format, slowed},
+        *,
+    };
     use crate::origin::media::Msn;
 
-    /// 0.4 s of pictures and sound that count from zero.
-    const BOTH: &[u8] = include_bytes!("../../tests/data/ffmpeg-two-tracks.mp4");
     const LENGTH: Nanos = Nanos::from_millis(400);
 
     fn second(second: i64) -> UnixTime {
@@ -499,13 +534,13 @@ mod tests {
 
     fn begun() -> Timeline {
         let mut timeline = Timeline::new(Nanos::from_millis(400));
-        let headers = FragmentedFile::read(BOTH).unwrap().header().unwrap();
+        let headers = FragmentedFile::read(WHOLE).unwrap().header().unwrap();
         assert_eq!(timeline.take_header(headers.unwrap()), HeaderNews::First);
         timeline
     }
 
     fn take(timeline: &mut Timeline, completed: UnixTime) -> Vec<Publication> {
-        let file = FragmentedFile::read(BOTH).unwrap();
+        let file = FragmentedFile::read(WHOLE).unwrap();
         timeline.take(&file, completed).unwrap()
     }
 
@@ -599,7 +634,7 @@ mod tests {
             timeline.lines[1].source_end = -3 * 48_000;
             timeline
         };
-        let file = FragmentedFile::read(BOTH).unwrap();
+        let file = FragmentedFile::read(WHOLE).unwrap();
         let tracks: Vec<_> = timeline
             .lines
             .iter()
@@ -610,6 +645,54 @@ mod tests {
         let mut whole = timeline;
         whole.lines[1].source_end = 0;
         assert_eq!(joint(&whole), Some(Joint::GoesOn));
+    }
+
+    #[test]
+    fn another_format_of_one_track_is_a_discontinuity_in_all_renditions() {
+        let mut timeline = begun();
+        let _ = take(&mut timeline, second(100));
+        let bytes = of_another_format();
+        let file = FragmentedFile::read(&bytes).unwrap();
+        let headers = file.header().unwrap().unwrap();
+        assert_eq!(timeline.take_header(headers), HeaderNews::OtherFormat);
+        let after = timeline.take(&file, second(100) + LENGTH).unwrap();
+        for rendition in [0, 1] {
+            assert!(parts(&after, rendition)[0].is_discontinuity, "{rendition}");
+        }
+        let next = timeline.take(&file, second(101)).unwrap();
+        assert!(!parts(&next, 0)[0].is_discontinuity, "once");
+    }
+
+    #[test]
+    fn a_file_longer_than_the_target_duration_is_cut() {
+        let mut timeline = begun();
+        let _ = take(&mut timeline, second(100));
+        let bytes = slowed();
+        let file = FragmentedFile::read(&bytes).unwrap();
+        let headers = file.header().unwrap().unwrap();
+        assert_eq!(timeline.take_header(headers), HeaderNews::OtherFormat);
+        let publications = timeline.take(&file, second(102)).unwrap();
+        for rendition in [0, 1] {
+            let mut lengths = vec![Nanos(0)];
+            for publication in &publications {
+                match publication {
+                    Publication::Part(id, part) if id.0 == rendition => {
+                        let last = lengths.last_mut().unwrap();
+                        *last = Nanos(last.0 + part.duration.nanos().0);
+                    }
+                    Publication::SegmentEnd(id, None) if id.0 == rendition => {
+                        lengths.push(Nanos(0));
+                    }
+                    _ => {}
+                }
+            }
+            assert_eq!(lengths.pop(), Some(Nanos(0)), "it ends with a segment");
+            assert_eq!(lengths.len(), 2, "{rendition}: {lengths:?}");
+            assert!(
+                lengths.iter().all(|length| seconds(*length) <= 1),
+                "{rendition}: {lengths:?}"
+            );
+        }
     }
 
     #[test]
@@ -660,7 +743,7 @@ mod tests {
     #[test]
     fn other_tracks_are_refused_and_another_file_of_the_format_is_not() {
         let mut timeline = begun();
-        let file = FragmentedFile::read(BOTH).unwrap();
+        let file = FragmentedFile::read(WHOLE).unwrap();
         let headers = || file.header().unwrap().unwrap();
         assert_eq!(timeline.take_header(headers()), HeaderNews::Same);
         let mut video_only = headers();
