@@ -138,6 +138,27 @@ fn a_folder_that_vanishes_is_waited_for() {
     }
 }
 
+/// inotify tells of what becomes of the folder itself, not of those it is in.
+#[test]
+fn a_folder_that_was_moved_with_what_it_is_in_is_noticed() {
+    for mode in ["inotify", "poll"] {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("disk/live");
+        let watching = start(&folder, mode);
+        for nth in 0..2 {
+            fs::write(folder.join(format!("a_{nth}.m4s")), WHOLE).unwrap();
+        }
+        wait_for_segments(&watching, 1);
+        fs::rename(place.path().join("disk"), place.path().join("elsewhere")).unwrap();
+        watching.wait_for_warning("is gone");
+        fs::create_dir_all(&folder).unwrap();
+        for nth in 2..5 {
+            fs::write(folder.join(format!("a_{nth}.m4s")), WHOLE).unwrap();
+        }
+        wait_for_segments(&watching, 3);
+    }
+}
+
 #[test]
 fn what_was_there_before_is_taken_if_it_is_fresh() {
     let place = tempfile::tempdir().unwrap();

@@ -102,6 +102,19 @@ impl Folder {
         self.0.is_dir()
     }
 
+    /// What tells the folder from another one at its path; `None` when there is none, or the system has nothing to tell it by.
+    pub(super) fn identity(&self) -> Option<(u64, u64)> {
+        let metadata = fs::metadata(&self.0).ok()?;
+        #[cfg(unix)]
+        let identity = {
+            use std::os::unix::fs::MetadataExt;
+            Some((metadata.dev(), metadata.ino()))
+        };
+        #[cfg(not(unix))]
+        let identity = metadata.is_dir().then_some((0, 0));
+        identity
+    }
+
     /// The regular files that may be media or on their way to be.
     pub(super) fn entries(&self) -> io::Result<Vec<Entry>> {
         Ok(self.list()?.0)

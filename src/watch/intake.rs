@@ -47,6 +47,9 @@ const OTHER_TRACKS: &str =
 const OTHER_FORMAT: &str =
     "it brings another format than the init section of the stream; another one like it is taken";
 
+/// How often is looked whether the folder that is watched is still the one at its path.
+const LOOK_AFTER_FOLDER: Nanos = Nanos::from_seconds(1);
+
 /// How often a folder that is gone is looked for.
 const LOOK_FOR_FOLDER: Duration = Duration::from_millis(250);
 
@@ -212,26 +215,36 @@ impl Work {
     /// Until the folder is gone (false) or the thread is to stop (true).
     fn watch(&mut self, watcher: &Watcher) -> bool {
         self.take_backlog();
+        let pause = Duration::from_nanos(LOOK_AFTER_FOLDER.0.unsigned_abs());
+        let (mut heard, mut looked) = (now(), now());
         loop {
             // No room to tell of it.
             if watcher.has_lost() {
                 self.take_backlog();
             }
-            let quiet = self
-                .unsettled
-                .as_ref()
-                .map(|_| Duration::from_nanos(QUIET.0.unsigned_abs()));
-            match self.next(watcher.sights(), quiet) {
+            match self.next(watcher.sights(), Some(pause)) {
                 Next::Stop => return true,
                 Next::Sight(Sight::Gone) => return false,
                 Next::Sight(Sight::Lost) => {
                     self.take_backlog();
+                    heard = now();
                 }
                 Next::Sight(Sight::Finished(name, at)) => {
                     self.settle(&name);
                     self.take(&name, at);
+                    heard = now();
                 }
-                Next::Look => self.settle_if_unchanged(),
+                Next::Look if now() - heard > QUIET => {
+                    self.settle_if_unchanged();
+                    heard = now();
+                }
+                Next::Look => {}
+            }
+            if now() - looked >= LOOK_AFTER_FOLDER {
+                looked = now();
+                if !watcher.is_of(&self.folder) {
+                    return false;
+                }
             }
         }
     }

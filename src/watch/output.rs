@@ -253,6 +253,7 @@ impl Release {
                     Ok(Sight::Gone) | Err(_) => watcher = None,
                 },
                 recv(timer) -> _ => {
+                    watcher = watcher.filter(|watcher| watcher.is_of(&self.folder));
                     if watcher.is_none() {
                         self.look();
                         if self.manner == Manner::Inotify && self.folder.exists() {

@@ -49,6 +49,8 @@ pub(super) struct Watcher {
     sights: Receiver<Sight>,
     /// There was no room to tell of something.
     has_lost: Arc<AtomicBool>,
+    /// Of the folder that is watched, whatever becomes of its path.
+    identity: Option<(u64, u64)>,
     #[cfg(target_os = "linux")]
     _inotify: notify::INotifyWatcher,
 }
@@ -62,6 +64,7 @@ impl Watcher {
         if is_on_network(folder) {
             return Err("it is on a network file system".to_owned());
         }
+        let identity = folder.identity();
         let (sender, sights) = crossbeam_channel::bounded(MOST_EVENTS);
         let has_lost = Arc::new(AtomicBool::new(false));
         let handler = {
@@ -90,6 +93,7 @@ impl Watcher {
         Ok(Self {
             sights,
             has_lost,
+            identity,
             _inotify: inotify,
         })
     }
@@ -103,6 +107,12 @@ impl Watcher {
     /// What was seen, as it is seen.
     pub(super) fn sights(&self) -> &Receiver<Sight> {
         &self.sights
+    }
+
+    /// Whether what is watched is still the folder at its path. What is above it may have been renamed or unmounted, of which
+    /// inotify says nothing.
+    pub(super) fn is_of(&self, folder: &Folder) -> bool {
+        self.identity.is_some() && self.identity == folder.identity()
     }
 
     /// Whether something may have been missed since this was asked last: the whole folder has to be looked at.
