@@ -86,23 +86,33 @@ fn what_cannot_be_used_is_left_out_with_a_warning() {
 }
 
 #[test]
-fn links_are_refused() {
-    let place = tempfile::tempdir().unwrap();
-    let elsewhere = tempfile::tempdir().unwrap();
-    let target = elsewhere.path().join("secret.m4s");
-    fs::write(&target, WHOLE).unwrap();
-    let watching = start(place.path(), "inotify");
-    std::os::unix::fs::symlink(&target, place.path().join("staged.tmp")).unwrap();
-    fs::rename(
-        place.path().join("staged.tmp"),
-        place.path().join("link.m4s"),
-    )
-    .unwrap();
-    let warning = watching.wait_for_warning("link.m4s");
-    assert!(warning.contains("symbolic link"), "{warning}");
-    fs::write(place.path().join("real.m4s"), WHOLE).unwrap();
-    assert_eq!(wait_for_segments(&watching, 1).segments.len(), 1);
-    assert_eq!(fs::read(&target).unwrap(), WHOLE);
+fn links_and_names_with_separators_are_refused() {
+    for mode in ["inotify", "poll"] {
+        let place = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let target = elsewhere.path().join("secret.m4s");
+        fs::write(&target, WHOLE).unwrap();
+        let watching = start(place.path(), mode);
+        let put = |name: &str| fs::write(place.path().join(name), WHOLE).unwrap();
+        std::os::unix::fs::symlink(&target, place.path().join("staged.tmp")).unwrap();
+        fs::rename(
+            place.path().join("staged.tmp"),
+            place.path().join("link.m4s"),
+        )
+        .unwrap();
+        let warning = watching.wait_for_warning("link.m4s");
+        assert!(warning.contains("symbolic link"), "{mode}: {warning}");
+        // Another system would look for it in a folder.
+        put("a\\b.m4s");
+        let warning = watching.wait_for_warning("b.m4s");
+        assert!(warning.contains("not plain"), "{mode}: {warning}");
+        put("real.m4s");
+        // What is polled is finished when something follows.
+        put("next.m4s");
+        let playlist = wait_for_segments(&watching, 1);
+        assert!(playlist.segments.len() <= 2, "{mode}");
+        assert_eq!(fs::read(&target).unwrap(), WHOLE);
+    }
 }
 
 #[test]

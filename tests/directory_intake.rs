@@ -194,6 +194,35 @@ fn splitmuxsink_counts_anew_in_every_file_and_the_line_runs_on() {
     watching.assert_no_warnings();
 }
 
+/// What waits for a segment, or for its first part, is answered by the file that is finished next.
+#[test]
+fn the_next_file_answers_those_who_wait() {
+    for mode in ["inotify", "poll"] {
+        let place = tempfile::tempdir().unwrap();
+        let watching = Watching::start(place.path(), mode, "segment-duration=500 poll-interval=20");
+        let _writer = Writer::splitmuxsink(place.path(), MUXER);
+        let playlist = watching.wait_for_segments(2);
+        let next = playlist.next_part().0;
+        // A machine that stands still keeps it waiting for longer than it may.
+        let reloaded = support::wait_for("the reload", || {
+            let answer = watching
+                .client()
+                .get(&format!("/live.m3u8?_HLS_msn={next}"));
+            (answer.status == 200).then(|| Playlist::read(answer.text()))
+        });
+        assert!(
+            reloaded.segments.iter().any(|segment| segment.msn == next),
+            "{mode}"
+        );
+        let hint = reloaded.hint.unwrap();
+        let part = support::wait_for("the hinted part", || {
+            let answer = watching.client().get(&format!("/{hint}"));
+            (answer.status == 200).then_some(answer.body)
+        });
+        assert_eq!(&part[4..8], b"moof", "{mode}");
+    }
+}
+
 #[test]
 fn polling_serves_the_same() {
     let place = tempfile::tempdir().unwrap();
@@ -262,6 +291,8 @@ fn picture_and_sound_in_one_file_become_two_renditions() {
 #[test]
 fn what_is_being_written_at_the_start_waits_for_its_end() {
     const WHOLE: &[u8] = include_bytes!("data/ffmpeg-two-tracks.mp4");
+    // It may take seconds, and what is as old as that is not being written.
+    support::init();
     let place = tempfile::tempdir().unwrap();
     fs::write(place.path().join("a_000.m4s"), WHOLE).unwrap();
     let half = {

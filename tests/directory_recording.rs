@@ -280,23 +280,97 @@ fn a_crash_leaves_numbers_to_go_on_from() {
 
 #[test]
 fn a_folder_that_vanishes_is_made_again() {
+    for mode in ["mode=inotify", "mode=poll poll-interval=10"] {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("live");
+        let frames = Frames::test_picture(120, 30);
+        let mut fed = FedStream::new(&frames.caps, &at(&folder, mode));
+        fed.stream.play();
+        fed.push(&frames.buffers[..61]);
+        support::wait_until("a file", || folder.join("segment_00001.m4s").exists());
+        // A file that is begun meanwhile is in the way.
+        support::wait_until("the folder to be gone", || {
+            fs::remove_dir_all(&folder).is_ok()
+        });
+        fed.push(&frames.buffers[61..]);
+        fed.source.end_of_stream().unwrap();
+        let playlist = fed.stream.wait_for_end();
+        assert_eq!(playlist.segments.len(), 4, "{mode}: players miss nothing");
+        fed.stream.stop();
+        assert!(folder.join("segment_00004.m4s").exists(), "{mode}");
+    }
+}
+
+/// A report that is lost is made up for a second later; that is not the way segments come.
+#[test]
+fn inotify_tells_when_a_file_is_closed() {
     let place = tempfile::tempdir().unwrap();
-    let folder = place.path().join("live");
-    let frames = Frames::test_picture(120, 30);
-    let mut fed = FedStream::new(&frames.caps, &at(&folder, "mode=inotify"));
+    let frames = Frames::test_picture(121, 30);
+    let fed = FedStream::new(&frames.caps, &at(place.path(), "mode=inotify"));
     fed.stream.play();
-    fed.push(&frames.buffers[..61]);
-    support::wait_until("a file", || folder.join("segment_00001.m4s").exists());
-    // A file that is begun meanwhile is in the way.
-    support::wait_until("the folder to be gone", || {
-        fs::remove_dir_all(&folder).is_ok()
+    let mut late = Vec::new();
+    for (nth, second) in frames.buffers[..120].chunks(30).enumerate() {
+        fed.push(second);
+        if nth == 0 {
+            continue;
+        }
+        // The first picture of a second ends the one before.
+        let name = format!("segment_{nth:05}.m4s");
+        let closed = support::wait_for("the segment", || {
+            let document = fed.stream.client().get("/timestamps.json").json();
+            document["segments"][&name].as_i64()
+        });
+        let modified = fs::metadata(place.path().join(&name)).unwrap().modified();
+        let modified = modified.unwrap().duration_since(std::time::UNIX_EPOCH);
+        late.push(closed - i64::try_from(modified.unwrap().as_nanos()).unwrap());
+    }
+    assert!(late.iter().any(|late| *late < 900_000_000), "{late:?}");
+}
+
+/// Whoever looks at the folder sees what players have, and never half of a playlist.
+#[test]
+fn parts_are_appended_and_whole_segments_are_listed() {
+    let place = tempfile::tempdir().unwrap();
+    let frames = Frames::test_picture(90, 30);
+    let fed = FedStream::new(&frames.caps, &at(place.path(), "part-duration=200"));
+    fed.stream.play();
+    // A second, two parts, and the picture that ends the second of them.
+    fed.push(&frames.buffers[..43]);
+    let playlist = support::wait_for("two parts of the second segment", || {
+        let answer = fed.stream.client().get("/live.m3u8");
+        let playlist = (answer.status == 200).then(|| Playlist::read(answer.text()))?;
+        (playlist.next_part() == (2, 2)).then_some(playlist)
     });
-    fed.push(&frames.buffers[61..]);
-    fed.source.end_of_stream().unwrap();
-    let playlist = fed.stream.wait_for_end();
-    assert_eq!(playlist.segments.len(), 4, "players miss nothing");
-    fed.stream.stop();
-    assert!(folder.join("segment_00004.m4s").exists());
+    let open = playlist.open.as_ref().unwrap();
+    let parts: Vec<u8> = open
+        .parts
+        .iter()
+        .flat_map(|part| fed.stream.client().body(&format!("/{}", part.uri)))
+        .collect();
+    assert!(!parts.is_empty());
+    support::wait_until("the same in the file", || {
+        fs::read(place.path().join("segment_00002.m4s")).is_ok_and(|file| file == parts)
+    });
+    let init = fs::read(place.path().join("init.mp4")).unwrap();
+    assert_eq!(
+        init,
+        fed.stream
+            .client()
+            .body(&format!("/{}", playlist.segments[0].map))
+    );
+    let listed = fs::read_to_string(place.path().join("live.m3u8")).unwrap();
+    assert!(listed.contains("segment_00001.m4s"), "{listed}");
+    assert!(!listed.contains("segment_00002.m4s"), "{listed}");
+    // Drafts were renamed to what they are now.
+    assert_eq!(
+        names(place.path()),
+        [
+            "init.mp4",
+            "live.m3u8",
+            "segment_00001.m4s",
+            "segment_00002.m4s"
+        ]
+    );
 }
 
 /// Without an end of the stream: what was cut is a segment, of the folder as of players.

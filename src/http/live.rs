@@ -22,11 +22,11 @@ use tokio::time::{Instant, timeout_at};
 use super::limits::{self, Limits, Neighbourhood};
 use super::page::PageFiles;
 use super::server::{Report, ServerConfig};
-use super::texts::Texts;
+use super::texts::{Beginnings, Texts};
 use crate::delivery::access::{AccessToken, Way};
 use crate::delivery::carry::CarriedNames;
 use crate::delivery::cors::Cors;
-use crate::delivery::encoding::{Beginning, Text};
+use crate::delivery::encoding::Text;
 use crate::delivery::hosts::AllowedHosts;
 use crate::delivery::playlist::{self, BaseUrl, PlaylistStyle};
 use crate::delivery::stats::{Limit, Stats};
@@ -140,7 +140,7 @@ pub(super) struct Live {
     deltas: Vec<Texts>,
     multivariant: Texts,
     /// `/timestamps.json` but for its end.
-    timestamps: RefCell<Option<(Revision, Beginning)>>,
+    timestamps: Beginnings,
     /// One for each rendition.
     bells: Vec<Bell>,
     /// Turns true once, when the server stops.
@@ -184,7 +184,7 @@ impl Live {
             playlists: renditions.iter().map(|_| Texts::default()).collect(),
             deltas: renditions.iter().map(|_| Texts::default()).collect(),
             multivariant: Texts::default(),
-            timestamps: RefCell::default(),
+            timestamps: Beginnings::default(),
             bells: renditions
                 .iter()
                 .map(|_| Bell {
@@ -474,16 +474,10 @@ impl Live {
     /// `/timestamps.json` of this moment.
     pub(super) fn timestamps(&self) -> Text {
         let origin = self.origin.borrow();
-        let mut kept = self.timestamps.borrow_mut();
-        let (_, beginning) = kept
-            .take_if(|(revision, _)| *revision == origin.revision())
-            .unwrap_or_else(|| {
-                let text = timestamps::begin(&origin, &self.routes, self.max_files);
-                (origin.revision(), Beginning::new(text))
-            });
-        let text = beginning.with(&timestamps::end(UnixTime::from_system(SystemTime::now())));
-        *kept = Some((origin.revision(), beginning));
-        text
+        let end = timestamps::end(UnixTime::from_system(SystemTime::now()));
+        self.timestamps.text(origin.revision(), &end, || {
+            timestamps::begin(&origin, &self.routes, self.max_files)
+        })
     }
 
     /// Counts a connection in, or says which limit is in its way.

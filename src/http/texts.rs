@@ -1,4 +1,4 @@
-//! Playlists as they were rendered: once per change, shared by all who ask, in gzip too.
+//! Texts as they were rendered: once per change, shared by all who ask, in gzip too.
 //!
 //! Belongs here: what is kept of them, and how little. Does not: what is in them (`delivery/`).
 
@@ -9,7 +9,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use crate::delivery::carry::carry;
-use crate::delivery::encoding::Text;
+use crate::delivery::encoding::{Beginning, Text};
 use crate::origin::Revision;
 
 /// Bytes kept of the texts of one playlist that carry query parameters. Viewers who share them, such as an access token,
@@ -76,6 +76,20 @@ impl Latest {
     }
 }
 
+/// What the texts of one document begin with, at the latest revision asked for.
+#[derive(Default)]
+pub(super) struct Beginnings(RefCell<Option<(Revision, Beginning)>>);
+
+impl Beginnings {
+    /// The document as it is `now`, with this end. `render` makes the rest.
+    pub(super) fn text(&self, now: Revision, end: &str, render: impl FnOnce() -> String) -> Text {
+        let mut latest = self.0.borrow_mut();
+        let kept = latest.take().filter(|(revision, _)| *revision == now);
+        let (_, beginning) = latest.insert(kept.unwrap_or_else(|| (now, Beginning::new(render()))));
+        beginning.with(end)
+    }
+}
+
 /// With room for its compressed form, which is never larger.
 fn size_of(suffix: &str, text: &Text) -> usize {
     suffix.len() + 2 * text.plain().len()
@@ -109,6 +123,23 @@ mod tests {
         assert!(!Rc::ptr_eq(&first, &next));
         assert_eq!(renders.get(), 2);
         assert_eq!(texts.0.borrow().carried.len(), 1, "old ones are gone");
+    }
+
+    #[test]
+    fn a_beginning_is_rendered_once_per_change() {
+        let (beginnings, renders) = (Beginnings::default(), Cell::new(0));
+        let ask = |revision, end: &str| {
+            let text = beginnings.text(Revision(revision), end, || {
+                renders.set(renders.get() + 1);
+                format!("revision {revision}")
+            });
+            text.plain().clone()
+        };
+        assert_eq!(ask(1, ", now"), "revision 1, now");
+        assert_eq!(ask(1, ", later"), "revision 1, later");
+        assert_eq!(renders.get(), 1);
+        assert_eq!(ask(2, ", now"), "revision 2, now");
+        assert_eq!(renders.get(), 2);
     }
 
     #[test]

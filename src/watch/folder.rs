@@ -55,6 +55,12 @@ impl Entry {
     }
 }
 
+/// A name, and why it is none of the stream.
+pub(super) type Refused = (String, &'static str);
+
+const IS_LINK: &str = "it is a symbolic link";
+const NOT_PLAIN: &str = "its name is not plain";
+
 /// Why a file is not read.
 #[derive(Debug)]
 pub(super) enum ReadError {
@@ -120,10 +126,10 @@ impl Folder {
         Ok(self.list()?.0)
     }
 
-    /// The same, and the names of links that look like media.
-    pub(super) fn list(&self) -> io::Result<(Vec<Entry>, Vec<String>)> {
+    /// The same, and what looks like media and is refused, with the reason.
+    pub(super) fn list(&self) -> io::Result<(Vec<Entry>, Vec<Refused>)> {
         let mut entries = Vec::new();
-        let mut links = Vec::new();
+        let mut refused = Vec::new();
         for entry in fs::read_dir(&self.0)?.take(MOST_ENTRIES) {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else {
@@ -134,23 +140,25 @@ impl Folder {
                 continue;
             };
             if metadata.is_symlink() && is_media(&name) {
-                links.push(name);
+                refused.push((name, IS_LINK));
+            } else if metadata.is_file() && is_refused(&name) {
+                refused.push((name, NOT_PLAIN));
             } else if metadata.is_file() && is_plain(&name) {
                 entries.push(Entry::new(name, &metadata));
             }
         }
-        Ok((entries, links))
+        Ok((entries, refused))
     }
 
     /// A file with all its bytes.
     pub(super) fn read(&self, name: &str) -> Result<(Entry, Vec<u8>), ReadError> {
         if !is_plain(name) {
-            return Err(ReadError::Refused("its name is not plain"));
+            return Err(ReadError::Refused(NOT_PLAIN));
         }
         let path = self.0.join(name);
         let seen = fs::symlink_metadata(&path)?;
         if seen.is_symlink() {
-            return Err(ReadError::Refused("it is a symbolic link"));
+            return Err(ReadError::Refused(IS_LINK));
         }
         if !seen.is_file() {
             return Err(ReadError::Refused("it is no regular file"));
@@ -400,13 +408,21 @@ fn is_drive(letter: char) -> bool {
 
 /// Whether a file of that name can hold media: what MP4 fragments and their init sections are usually called.
 pub(super) fn is_media(name: &str) -> bool {
+    is_plain(name) && has_extension(name)
+}
+
+/// Whether it could, were it not for the rest of the name. Hidden files are nobody's business.
+pub(super) fn is_refused(name: &str) -> bool {
+    !is_plain(name) && !name.starts_with('.') && has_extension(name)
+}
+
+fn has_extension(name: &str) -> bool {
     const EXTENSIONS: [&str; 7] = ["m4s", "mp4", "cmfv", "cmfa", "m4v", "m4a", "m4f"];
-    is_plain(name)
-        && name.rsplit_once('.').is_some_and(|(_, extension)| {
-            EXTENSIONS
-                .iter()
-                .any(|known| extension.eq_ignore_ascii_case(known))
-        })
+    name.rsplit_once('.').is_some_and(|(_, extension)| {
+        EXTENSIONS
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
+    })
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, bounded, never};
 
 use super::{
-    folder::{Entry, Folder, ReadError, is_media, is_plain},
+    folder::{Entry, Folder, ReadError, Refused, is_media, is_refused},
     rival::{Rival, Successor},
     taken::{MOST_REMEMBERED, TakenFiles, identity},
     timeline::{HeaderNews, Timeline},
@@ -284,10 +284,10 @@ impl Work {
             match self.next(&never(), Some(self.settings.poll_interval)) {
                 Next::Stop => return true,
                 _ => {
-                    let Ok((entries, links)) = self.folder.list() else {
+                    let Ok((entries, refused)) = self.folder.list() else {
                         return false;
                     };
-                    self.refuse(&links);
+                    self.refuse(&refused);
                     // A file is finished when it is seen to be.
                     let now = now();
                     for entry in looks.look(entries, now) {
@@ -332,10 +332,10 @@ impl Work {
     /// Takes what was written before the watching began, as far as it belongs to this stream; but not the newest file, when
     /// that was changed a moment ago. Answers what needs no other look.
     fn take_backlog(&mut self) -> Vec<Entry> {
-        let Ok((mut entries, links)) = self.folder.list() else {
+        let Ok((mut entries, refused)) = self.folder.list() else {
             return Vec::new();
         };
-        self.refuse(&links);
+        self.refuse(&refused);
         let mut beside: HashSet<String> = entries.iter().map(|entry| entry.name.clone()).collect();
         entries.retain(|entry| is_media(&entry.name) && !self.taken.has(entry));
         entries.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
@@ -400,10 +400,9 @@ impl Work {
 
     /// Takes a file that was finished at `at`.
     fn take(&mut self, name: &str, at: UnixTime) {
-        if is_media(name) {
+        // One whose name is not plain is refused when it is read.
+        if is_media(name) || is_refused(name) {
             self.try_take(name, at, false);
-        } else if !is_plain(name) && !name.starts_with('.') {
-            self.warn_of(name, "its name is not plain");
         }
     }
 
@@ -613,9 +612,9 @@ impl Work {
         }
     }
 
-    fn refuse(&mut self, links: &[String]) {
-        for name in links {
-            self.warn_of(name, "it is a symbolic link");
+    fn refuse(&mut self, refused: &[Refused]) {
+        for (name, reason) in refused {
+            self.warn_of(name, reason);
         }
     }
 

@@ -160,6 +160,14 @@ fn sights_of(event: &notify::Event, folder: &std::path::Path, now: UnixTime) -> 
 /// File systems whose other ends change files without this system hearing of it.
 #[cfg(target_os = "linux")]
 fn is_on_network(folder: &Folder) -> bool {
+    rustix::fs::statfs(folder.path())
+        // The type is a number of 32 bits in a field that has another width on each system.
+        .is_ok_and(|file_system| is_network(file_system.f_type as u32))
+}
+
+/// Whether a file system of this type is one.
+#[cfg(target_os = "linux")]
+fn is_network(file_system: u32) -> bool {
     // NFS, SMB (three generations), Ceph, AFS, 9P, FUSE (sshfs and its kin), Lustre, BeeGFS, GFS2, OCFS2, and what virtual
     // machines share with their hosts (VirtualBox, VMware).
     const NETWORK: [u32; 15] = [
@@ -179,9 +187,7 @@ fn is_on_network(folder: &Folder) -> bool {
         0x786f_4256,
         0xbacb_acbc,
     ];
-    rustix::fs::statfs(folder.path())
-        // The type is a number of 32 bits in a field that has another width on each system.
-        .is_ok_and(|file_system| NETWORK.contains(&(file_system.f_type as u32)))
+    NETWORK.contains(&file_system)
 }
 
 /// Finds finished files by looking at a folder again and again.
@@ -386,6 +392,31 @@ mod tests {
             [Sight::Gone]
         );
         assert_eq!(seen(rename(RenameMode::From), "/live"), [Sight::Gone]);
+    }
+
+    /// Figures of linux/magic.h and statfs(2).
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn file_systems_that_others_write_to_are_not_watched() {
+        for (name, file_system) in [
+            ("NFS", 0x6969),
+            ("CIFS", 0xff53_4d42),
+            ("SMB2", 0xfe53_4d42),
+            ("9P", 0x0102_1997),
+            ("FUSE", 0x6573_5546),
+            ("Ceph", 0x00c3_6400),
+        ] {
+            assert!(is_network(file_system), "{name}");
+        }
+        for (name, file_system) in [
+            ("ext4", 0xef53),
+            ("tmpfs", 0x0102_1994),
+            ("overlayfs", 0x794c_7630),
+            ("btrfs", 0x9123_683e),
+            ("xfs", 0x5846_5342),
+        ] {
+            assert!(!is_network(file_system), "{name}");
+        }
     }
 
     /// File systems give the number of a removed file to the next one.

@@ -171,6 +171,7 @@ fn what_finds_no_room_is_listed_when_there_is_some() {
     let (go_on, may_go_on) = bounded::<()>(0);
     let lost = Arc::new(AtomicU64::new(0));
     let (told, written) = crossbeam_channel::unbounded();
+    let (warned, warnings) = crossbeam_channel::unbounded();
     // The disk: it takes one segment, and the next only when the test says so.
     let tell = {
         let lost = Arc::clone(&lost);
@@ -182,7 +183,7 @@ fn what_finds_no_room_is_listed_when_there_is_some() {
             Written::Lost(..) => {
                 lost.fetch_add(1, Ordering::SeqCst);
             }
-            Written::Warning(_) => {}
+            Written::Warning(text) => warned.send(text).unwrap(),
         }
     };
     let writer = record_telling(place.path(), tell);
@@ -207,6 +208,11 @@ fn what_finds_no_room_is_listed_when_there_is_some() {
     let names: Vec<&str> = text.lines().filter(|line| line.ends_with(".m4s")).collect();
     let gaps = text.matches("#EXT-X-GAP\n").count();
     assert!(gaps >= 3, "{gaps}");
+    let warnings: Vec<String> = warnings.try_iter().collect();
+    assert!(
+        warnings.iter().any(|text| text.contains("too slow")),
+        "{warnings:?}"
+    );
     for (number, name) in (1..).zip(&names) {
         assert_eq!(*name, format!("segment_{number:05}.m4s"));
         let is_there = place.path().join(name).exists();
@@ -400,6 +406,11 @@ fn a_recording_whose_folder_is_removed_begins_again_with_all_it_needs() {
     while whole < 4 {
         let written = told.recv_timeout(Duration::from_secs(20)).unwrap();
         whole += u32::from(matches!(written, Written::Segment(..)));
+    }
+    // What was written is named a moment later.
+    let listed = || fs::read_to_string(folder.join("live_audio.m3u8"));
+    while !listed().is_ok_and(|text| text.contains("segment_00002.m4s")) {
+        thread::yield_now();
     }
     // A playlist may be on its way there still.
     let is_gone = (0..10_000).any(|_| fs::remove_dir_all(&folder).is_ok());
