@@ -4,6 +4,7 @@
 //! not: lines of playlists (`listing`), the queue before it, and what finds no room there (`writer`).
 
 use std::{
+    collections::VecDeque,
     fs::File,
     io::{self, Write},
     sync::{Arc, atomic::Ordering},
@@ -30,8 +31,8 @@ struct Shelf {
     next_init: InitNumber,
     open: Option<OpenSegment>,
     bandwidth: u64,
-    /// The next segment to be removed when there are too many.
-    oldest: Option<Msn>,
+    /// Segments that may be there, oldest first.
+    present: VecDeque<Msn>,
     /// The next init section to be removed when no segment needs it.
     oldest_init: InitNumber,
 }
@@ -44,12 +45,16 @@ impl Shelf {
             return;
         };
         let keep_from = Msn((newest.0 + 1).saturating_sub(most as u64));
-        let mut oldest = self.oldest.unwrap_or(newest);
-        while oldest < keep_from {
-            folder.remove(&self.names.write(MediaName::Segment(oldest)));
-            oldest.0 += 1;
+        if self.present.back() != Some(&newest) {
+            self.present.push_back(newest);
         }
-        self.oldest = Some(oldest);
+        while let Some(oldest) = self.present.front().copied()
+            && oldest < keep_from
+        {
+            self.present.pop_front();
+            folder.remove(&self.names.write(MediaName::Segment(oldest)));
+        }
+        let oldest = self.present.front().copied().unwrap_or(newest);
         let Some(needed) = self.listing.oldest_init().filter(|_| first <= oldest) else {
             return;
         };
@@ -108,7 +113,8 @@ impl Work {
                         MediaName::Part(_) => {}
                     }
                 }
-                let (inits, segments) = (inits.into_iter(), segments.into_iter());
+                let inits = inits.into_iter();
+                segments.sort_unstable();
                 let file = settings.playlist_of(rendition);
                 let names = MediaNames::new(id, &rendition.name);
                 Shelf {
@@ -121,7 +127,7 @@ impl Work {
                     oldest_init: InitNumber(inits.min().unwrap_or(0)),
                     open: None,
                     bandwidth: 0,
-                    oldest: segments.min(),
+                    present: segments.into(),
                 }
             })
             .collect();

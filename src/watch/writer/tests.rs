@@ -242,6 +242,30 @@ fn old_segments_go_also_while_no_new_one_can_be_written() {
     }
 }
 
+/// Somebody names files by the time of day.
+#[test]
+fn a_number_far_ahead_is_no_reason_to_remove_all_those_before_it() {
+    let place = tempfile::tempdir().unwrap();
+    for stray in ["segment_00001.m4s", "segment_1795355567.m4s"] {
+        fs::write(place.path().join(stray), "of another run").unwrap();
+    }
+    let mut track = Track::new(RenditionId::MAIN, CONSTANTS);
+    let alone = vec![video("video")];
+    let (writer, _) = start(place.path(), Keep::Newest(2), alone, Msn(1_795_355_568));
+    writer.offer(&init("one"));
+    for publication in (0..2).flat_map(|_| segment(&mut track)) {
+        writer.offer(&publication);
+    }
+    drop(writer);
+    let mut names: Vec<_> = fs::read_dir(place.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("segment"))
+        .collect();
+    names.sort();
+    assert_eq!(names, ["segment_1795355568.m4s", "segment_1795355569.m4s"]);
+}
+
 /// Its thread may come back when another writer has the folder.
 #[test]
 fn a_writer_that_was_given_up_writes_no_more() {
