@@ -253,7 +253,7 @@ async fn renewed_files_are_used_and_bad_ones_are_not() {
     let before = Http2::connect(port).await;
     assert_eq!(before.get("/stats.json").await.status, 200);
 
-    // Only half of it yet: nothing is said, and nothing changes.
+    // One after the other: of a look in between, which finds half of it, nothing is said.
     let next = Pair::new();
     std::fs::copy(next.certificate(), pair.certificate()).unwrap();
     std::fs::copy(next.private_key(), pair.private_key()).unwrap();

@@ -58,7 +58,7 @@ pub fn render(stats: &Stats) -> String {
     );
     page.histogram(
         "llhls_publish_delay_seconds",
-        "From the last frame's part being handed over to its waiters being woken.",
+        "From a part being handed over to the thread that serves having taken it in; its waiters are woken at once then.",
         &stats.delays.handover,
     );
     page.histogram(

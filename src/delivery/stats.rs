@@ -236,7 +236,7 @@ pub struct ByteStats {
 /// Delays, each over all parts since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DelayStats {
-    /// From the streaming thread's call to the moment waiters are woken.
+    /// From the streaming thread's call to the moment the thread that serves has it; waiters are woken at once then.
     pub handover: Delay,
     /// From a part's first frame's capture to the moment it can be fetched; its own duration included.
     pub capture_to_publish: Delay,
