@@ -4,11 +4,19 @@
 
 mod support;
 
-use std::process::{Command, Output, Stdio};
+use std::{
+    process::{Command, Output, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use gst::prelude::*;
 use rustix::process::Signal;
+use serde_json::Value;
 use support::{
+    origin::Origin,
     program::{self, Program},
     stream::Stream,
 };
@@ -35,6 +43,33 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
+/// Follows an origin that was made up for so many parts: a line a part, the summary, and what was said on standard error.
+fn follow(origin: &Origin, parts: usize) -> (Vec<Value>, Value, String) {
+    let url = format!("http://127.0.0.1:{}/live.m3u8", origin.port);
+    let output = run(&[&url, "--parts", &parts.to_string(), "--json"]);
+    let said = text(&output.stderr).to_owned();
+    assert!(output.status.success(), "{said}");
+    let (lines, summary) = lines(&output);
+    assert_eq!(lines.len(), parts);
+    (lines, summary, said)
+}
+
+/// What `--json` wrote: a line a part, and the summary.
+fn lines(output: &Output) -> (Vec<Value>, Value) {
+    let mut lines: Vec<Value> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let summary = lines.pop().unwrap();
+    (lines, summary)
+}
+
+/// Whether it is known when each part was published.
+fn are_known(lines: &[Value]) -> Vec<bool> {
+    let is_known = |line: &Value| line["published_to_received_ms"].is_f64();
+    lines.iter().map(is_known).collect()
+}
+
 #[test]
 fn each_part_is_timed_and_summed_up() {
     let stream = live();
@@ -46,11 +81,7 @@ fn each_part_is_timed_and_summed_up() {
         said.contains("clock offset: the origin's clock is"),
         "{said}"
     );
-    let mut lines: Vec<serde_json::Value> = text(&output.stdout)
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let summary = lines.pop().unwrap();
+    let (lines, summary) = lines(&output);
     assert!(lines.len() >= 8, "{lines:?}");
     assert_eq!(summary["parts"], lines.len());
     let mut before = None;
@@ -70,6 +101,51 @@ fn each_part_is_timed_and_summed_up() {
         assert!(before < Some(place), "{line} after {before:?}");
         before = Some(place);
     }
+}
+
+/// An origin that is short of breath for a moment has a record all the same.
+#[test]
+fn a_refusal_costs_the_figures_of_its_parts_alone() {
+    // The first part is what the ninth question is about: eight compare the clocks.
+    for status in [429, 503, 404] {
+        let origin = Origin::start(0, move |question| match question {
+            9 | 10 => status,
+            _ => 200,
+        });
+        let (lines, _, said) = follow(&origin, 5);
+        assert_eq!(are_known(&lines), [true, false, false, true, true]);
+        // Captured is in the playlist too.
+        assert!(lines.iter().all(|it| it["capture_to_received_ms"].is_f64()));
+        let sentence = format!("timestamps.json was answered with {status}");
+        assert_eq!(said.matches(&sentence).count(), 1, "{said}");
+    }
+}
+
+/// While the clocks were to be compared already.
+#[test]
+fn a_refusal_at_the_beginning_is_no_final_one() {
+    let origin = Origin::start(0, |question| if question < 2 { 503 } else { 200 });
+    let (lines, summary, said) = follow(&origin, 3);
+    assert_eq!(are_known(&lines), [false, true, true], "{said}");
+    assert!(summary["clock_offset_ms"].is_f64(), "{summary}");
+}
+
+/// Nor is it asked for ever.
+#[test]
+fn a_record_that_is_always_refused_is_given_up() {
+    let questions = Arc::new(AtomicUsize::new(0));
+    let origin = Origin::start(0, {
+        let questions = Arc::clone(&questions);
+        move |_| {
+            questions.fetch_add(1, Ordering::Relaxed);
+            503
+        }
+    });
+    let (lines, _, said) = follow(&origin, 30);
+    assert_eq!(are_known(&lines), [false; 30]);
+    assert!(said.contains("is not asked for any more"), "{said}");
+    let asked = questions.load(Ordering::Relaxed);
+    assert!((2..30).contains(&asked), "{asked}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Belongs here: requests, and when their answers came. Does not: reading playlists (`playlist`), printing (`report`).
 
+use std::mem;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
@@ -25,6 +26,9 @@ const CLOCK_EXCHANGES: usize = 8;
 /// Two clocks that nobody puts right part by one nanosecond in so many: 50 in a million, as much as cheap quartzes do.
 const DRIFT: i64 = 20_000;
 
+/// So many questions in a row without an answer end the asking: about two seconds of a stream with parts of 200 ms.
+const MOST_REFUSALS: usize = 10;
+
 /// What came of one reload.
 #[derive(Debug)]
 pub(crate) enum Step {
@@ -40,12 +44,62 @@ pub(crate) enum Step {
 pub(crate) struct Follower {
     agent: ureq::Agent,
     playlist: Url,
-    /// `None` once it is known that the origin has none.
-    timestamps: Option<Url>,
+    timestamps: Timestamps,
+    /// What the user should know about it, and has not been told.
+    notes: Vec<String>,
     offset: Option<Offset>,
     /// When the clocks were compared last, in Unix nanoseconds of ours.
     compared: i64,
     next: Place,
+}
+
+/// Where the origin's own record of moments would be, and whether asking for it is worth the while.
+struct Timestamps {
+    url: Url,
+    standing: Standing,
+}
+
+/// What the questions so far have shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It has never been there, and was refused so many times.
+    Sought { refusals: usize },
+    /// It is there, and was refused so many times since it was read last.
+    Found { refusals: usize },
+    /// It is not asked for any more.
+    GivenUp,
+}
+
+impl Standing {
+    /// Without a record in the answer. What the user should know of it, the first time and when it is given up.
+    fn refused(&mut self, status: u16) -> Option<String> {
+        // Some answer everything with a page of their own, and 200.
+        let is_absent = matches!(status, 200 | 404 | 410);
+        let refusals = match self {
+            Self::Sought { .. } if is_absent => {
+                *self = Self::GivenUp;
+                return Some(format!(
+                    "the origin has no timestamps.json ({status}): when its parts were published is not known"
+                ));
+            }
+            Self::Sought { refusals } | Self::Found { refusals } => refusals,
+            Self::GivenUp => return None,
+        };
+        *refusals += 1;
+        match *refusals {
+            1 => Some(format!(
+                "timestamps.json was answered with {status}: for now it is not known when parts were published"
+            )),
+            MOST_REFUSALS => {
+                *self = Self::GivenUp;
+                Some(format!(
+                    "timestamps.json was refused {MOST_REFUSALS} times in a row, at last with {status}, and is not asked for any more: \
+                     when parts were published is not known from here on"
+                ))
+            }
+            _ => None,
+        }
+    }
 }
 
 struct Answer {
@@ -86,7 +140,11 @@ impl Follower {
         let mut follower = Self {
             agent,
             playlist: url.clone(),
-            timestamps: Some(beside(url, "timestamps.json")?),
+            timestamps: Timestamps {
+                url: beside(url, "timestamps.json")?,
+                standing: Standing::Sought { refusals: 0 },
+            },
+            notes: Vec::new(),
             offset: None,
             compared: 0,
             next: Place::default(),
@@ -113,7 +171,9 @@ impl Follower {
         }
         follower.next = media.next;
         for _ in 0..CLOCK_EXCHANGES {
-            follower.ask_timestamps()?;
+            if follower.ask_timestamps()?.is_none() {
+                break;
+            }
         }
         // What came while clocks were compared has waited for us: it says nothing about the stream.
         if !media.is_ended {
@@ -130,6 +190,11 @@ impl Follower {
     /// Our clock against the origin's, as far as it is known by now.
     pub(crate) fn offset(&self) -> Option<Offset> {
         self.offset
+    }
+
+    /// What the user should know by now, once.
+    pub(crate) fn take_notes(&mut self) -> Vec<String> {
+        mem::take(&mut self.notes)
     }
 
     /// Waits for the next part, and fetches it.
@@ -208,10 +273,10 @@ impl Follower {
 
     /// The origin's own record, and one more look at its clock.
     fn ask_timestamps(&mut self) -> Result<Option<Value>, String> {
-        let Some(url) = self.timestamps.clone() else {
+        if self.timestamps.standing == Standing::GivenUp {
             return Ok(None);
-        };
-        let answer = self.get(&url)?;
+        }
+        let answer = self.get(&self.timestamps.url)?;
         let document: Option<Value> = serde_json::from_slice(&answer.body)
             .ok()
             .filter(|_| answer.status == 200);
@@ -219,9 +284,11 @@ impl Follower {
             .as_ref()
             .and_then(|document| document["timestamp"].as_i64());
         let (Some(document), Some(now)) = (document, now) else {
-            self.timestamps = None;
+            let note = self.timestamps.standing.refused(answer.status);
+            self.notes.extend(note);
             return Ok(None);
         };
+        self.timestamps.standing = Standing::Found { refusals: 0 };
         let half = nanos(answer.took) / 2;
         let seen = Offset {
             ahead: now - (unix_nanos(answer.asked) + half),
@@ -332,6 +399,34 @@ mod tests {
             url("timestamps.json?token=b"),
             "http://host:8080/t/x/timestamps.json?token=b"
         );
+    }
+
+    #[test]
+    fn what_was_never_there_is_given_up_at_once() {
+        for status in [200, 404, 410] {
+            let mut standing = Standing::Sought { refusals: 3 };
+            let note = standing.refused(status).unwrap();
+            assert!(note.contains("the origin has no timestamps.json"), "{note}");
+            assert_eq!(standing, Standing::GivenUp);
+            assert_eq!(standing.refused(status), None);
+        }
+    }
+
+    #[test]
+    fn what_was_there_or_may_be_is_asked_for_again() {
+        for (before, status) in [
+            (Standing::Sought { refusals: 0 }, 503),
+            (Standing::Found { refusals: 0 }, 404),
+        ] {
+            let mut standing = before;
+            let notes: Vec<String> = (0..2 * MOST_REFUSALS)
+                .filter_map(|_| standing.refused(status))
+                .collect();
+            assert_eq!(notes.len(), 2, "{notes:?}");
+            assert!(notes[0].contains("for now"), "{notes:?}");
+            assert!(notes[1].contains("10 times in a row"), "{notes:?}");
+            assert_eq!(standing, Standing::GivenUp);
+        }
     }
 
     #[test]

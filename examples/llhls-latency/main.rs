@@ -95,6 +95,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     )?;
     eprintln!("following {}", follower.playlist());
     eprintln!("{}", Offset::describe(follower.offset()));
+    say(follower.take_notes());
     if let Some(head) = report::head(form) {
         print_line(&head)?;
     }
@@ -110,7 +111,9 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         if has_enough || is_late || is_over.load(Ordering::Relaxed) {
             break Ok(());
         }
-        let (new, is_end) = match follower.step() {
+        let step = follower.step();
+        say(follower.take_notes());
+        let (new, is_end) = match step {
             Ok(Step::Parts(new)) => (new, false),
             Ok(Step::Ended(new)) => (new, true),
             Ok(Step::Stalled) => {
@@ -144,6 +147,12 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         print_line(&summary)?;
     }
     outcome
+}
+
+fn say(notes: Vec<String>) {
+    for note in notes {
+        eprintln!("{note}");
+    }
 }
 
 /// Fails when nobody reads any more, as behind `head`.

@@ -49,7 +49,7 @@ impl Offset {
     /// In a sentence.
     pub(crate) fn describe(offset: Option<Self>) -> String {
         match offset {
-            None => "clock offset: not known, the origin has no timestamps.json; figures between hosts assume none".to_owned(),
+            None => "clock offset: not known, for want of a timestamps.json; figures between hosts assume none".to_owned(),
             Some(Self { ahead, uncertainty }) => format!(
                 "clock offset: the origin's clock is {} ms {} ours, give or take {} ms; taken into account",
                 millis(ahead.abs()),

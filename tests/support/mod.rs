@@ -20,6 +20,7 @@ pub mod footage;
 pub mod frames;
 pub mod http;
 pub mod media;
+pub mod origin;
 pub mod pair;
 pub mod playlist;
 pub mod program;
