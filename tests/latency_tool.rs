@@ -101,6 +101,74 @@ fn each_part_is_timed_and_summed_up() {
         assert!(before < Some(place), "{line} after {before:?}");
         before = Some(place);
     }
+    for name in [
+        "capture_to_published",
+        "published_to_received",
+        "capture_to_received",
+        "playlist_wait",
+        "fetch",
+    ] {
+        let mut figures: Vec<f64> = lines
+            .iter()
+            .map(|line| line[format!("{name}_ms")].as_f64().unwrap())
+            .collect();
+        figures.sort_by(f64::total_cmp);
+        for percent in [50, 95, 99, 100] {
+            // The smallest figure that so many in a hundred do not exceed.
+            let reached = |figure: &&f64| {
+                let count = figures.iter().filter(|other| *other <= *figure).count();
+                count * 100 >= percent * figures.len()
+            };
+            let expected = figures.iter().find(reached);
+            let said = summary[format!("{name}_p{percent}_ms")].as_f64();
+            assert_eq!(said.as_ref(), expected, "{name} p{percent} of {figures:?}");
+        }
+    }
+}
+
+/// Far enough apart that no stall of this machine looks like it.
+const HOUR: i64 = 3_600_000_000_000;
+
+#[test]
+fn a_clock_that_is_off_is_taken_into_account() {
+    for (ahead, words) in [(HOUR, "ahead of ours"), (-HOUR, "behind ours")] {
+        let origin = Origin::start(ahead, |_| 200);
+        let (lines, summary, said) = follow(&origin, 5);
+        let figure = |of: &Value, name: &str| of[name].as_f64().unwrap();
+        let uncertainty = figure(&summary, "clock_uncertainty_ms") + 0.02;
+        let off = figure(&summary, "clock_offset_ms") - ahead as f64 / 1e6;
+        assert!(off.abs() <= uncertainty, "{summary}");
+        assert!(said.contains(words), "{said}");
+        let patience = support::PATIENCE.as_secs_f64() * 1e3;
+        for line in &lines {
+            let received = figure(line, "published_to_received_ms");
+            assert!(received.abs() < patience, "{line}");
+            // Both ways by one clock, the origin's.
+            let published = figure(line, "capture_to_published_ms");
+            assert!((published - 200.0).abs() < 0.02, "{line}");
+            let sum = figure(line, "capture_to_received_ms") - received;
+            assert!((sum - published).abs() < 0.02, "{line}");
+        }
+    }
+}
+
+/// Any origin will do that has parts, and dates in its playlist.
+#[test]
+fn an_origin_without_a_record_is_followed_by_its_dates() {
+    let origin = Origin::start(0, |_| 404);
+    let (lines, summary, said) = follow(&origin, 5);
+    assert_eq!(are_known(&lines), [false; 5]);
+    for line in &lines {
+        assert!(line["capture_to_published_ms"].is_null(), "{line}");
+        // Dates are in milliseconds.
+        let received = line["capture_to_received_ms"].as_f64().unwrap();
+        assert!(received >= 199.0, "{line}");
+    }
+    assert!(summary["clock_offset_ms"].is_null(), "{summary}");
+    assert!(summary["published_to_received_p50_ms"].is_null());
+    assert!(summary["capture_to_received_p50_ms"].is_f64(), "{summary}");
+    assert!(said.contains("clock offset: not known"), "{said}");
+    assert!(said.contains("has no timestamps.json (404)"), "{said}");
 }
 
 /// An origin that is short of breath for a moment has a record all the same.
