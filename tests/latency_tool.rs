@@ -228,6 +228,13 @@ fn csv_has_a_line_of_names_and_one_a_part() {
     for line in &lines {
         assert_eq!(line.split(',').count(), 9, "{line}");
     }
+    // Where it is in nobody's way.
+    let said = text(&output.stderr);
+    let row = said
+        .lines()
+        .find(|line| line.starts_with("capture -> received "));
+    let row = row.unwrap_or_else(|| panic!("no percentiles in {said}"));
+    assert_eq!(row.split_whitespace().count(), 3 + 4, "p50, p95, p99, max");
 }
 
 #[test]

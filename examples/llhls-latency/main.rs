@@ -56,7 +56,7 @@ struct Arguments {
     #[arg(long, conflicts_with = "csv")]
     json: bool,
 
-    /// Comma-separated values
+    /// Comma-separated values, and the percentiles on standard error
     #[arg(long)]
     csv: bool,
 
@@ -143,7 +143,10 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         eprintln!();
     }
     // What was measured counts, whatever ended it.
-    if let Some(summary) = report::summary(form, &parts, mishaps, follower.offset()) {
+    let summary = report::summary(form, &parts, mishaps, follower.offset());
+    if form == Form::Csv {
+        eprintln!("{summary}");
+    } else {
         print_line(&summary)?;
     }
     outcome
