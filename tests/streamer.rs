@@ -123,18 +123,72 @@ fn a_signal_ends_the_stream_for_those_who_wait() {
     }
 }
 
-/// While it still asks about the clock, which takes as long as `chronyc` does.
-#[test]
-fn a_signal_is_heard_from_the_first_line_on() {
-    let folder = scratch("slow-clock");
-    for program in ["chronyc", "timedatectl"] {
+/// The streamer where `chronyc` and `timedatectl` are these scripts.
+fn beside(name: &str, chronyc: &str, timedatectl: &str) -> Command {
+    let folder = scratch(name);
+    for (program, script) in [("chronyc", chronyc), ("timedatectl", timedatectl)] {
         let path = folder.join(program);
-        fs::write(&path, "#!/bin/sh\nsleep 1\n").unwrap();
+        fs::write(&path, script).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
     let mut command = streamer(&SMALL);
     command.env("PATH", format!("{}:/usr/bin:/bin", folder.display()));
-    let mut program = Program::start(&mut command);
+    command
+}
+
+#[test]
+fn the_clock_and_what_to_do_about_it_are_said() {
+    let silent = "#!/bin/sh\nexit 1\n";
+    let chronyc = |offset: &str| {
+        format!(
+            "#!/bin/sh\n[ \"$*\" = '-c -n tracking' ] && \
+             echo 'A29FC87B,162.159.200.123,4,1795355567.1,{offset},0.0,0.0,-9.5,0.0,0.1,0.1,0.1,64.5,Normal'\n"
+        )
+    };
+    let timedatectl = "#!/bin/sh\n[ \"$*\" = timesync-status ] && echo '       Offset: -2.5ms'\n";
+    for (name, chronyc, timedatectl, expected) in [
+        (
+            "chronyd",
+            &*chronyc("-0.012345678"),
+            timedatectl,
+            Some("synchronised, 12.346 ms off, says chronyc"),
+        ),
+        (
+            "far-off",
+            &*chronyc("0.08"),
+            silent,
+            Some("synchronised, 80.000 ms off, says chronyc"),
+        ),
+        (
+            "timesyncd",
+            silent,
+            timedatectl,
+            Some("synchronised, 2.500 ms off, says timedatectl"),
+        ),
+        // What then is said is the kernel's affair.
+        ("nobody", silent, silent, None),
+    ] {
+        let mut program = Program::start(&mut beside(name, chronyc, timedatectl));
+        let clock = program.wait_for_line("clock", |line| {
+            line.strip_prefix("  clock      ").map(str::to_owned)
+        });
+        if let Some(expected) = expected {
+            assert_eq!(clock, expected, "{name}");
+        }
+        program.wait_for_line("the end of what is said", |line| {
+            line.starts_with("Ctrl-C").then_some(())
+        });
+        let is_advised = program.said().contains("keep the offset below 50 ms");
+        let is_bad = name == "far-off" || clock == "not synchronised";
+        assert_eq!(is_advised, is_bad, "{}", program.said());
+    }
+}
+
+/// While it still asks about the clock, which takes as long as `chronyc` does.
+#[test]
+fn a_signal_is_heard_from_the_first_line_on() {
+    let slow = "#!/bin/sh\nsleep 1\n";
+    let mut program = Program::start(&mut beside("slow-clock", slow, slow));
     program.wait_for_port();
     program.send(Signal::INT);
     let (status, complaints) = program.wait();

@@ -3,11 +3,15 @@
 //! Dates in the playlist and in `/timestamps.json` are this clock's; a viewer compares them with another machine's. Belongs
 //! here: asking the kernel and the programs that steer the clock. Does not: steering it.
 
-use std::fmt;
-use std::process::{Command, Stdio};
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the edge: how long other programs may take"
+)]
+
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{fmt, io, thread};
 
 /// Farther off than this, figures of delay are worth little.
 const TOLERABLE: Duration = Duration::from_millis(50);
@@ -29,22 +33,34 @@ pub(crate) enum Clock {
     Unknown,
 }
 
-/// Asks the kernel, and for the offset whoever steers the clock.
+/// Asks whoever may steer the clock, and the kernel.
 pub(crate) fn ask() -> Clock {
-    let Some(kernel) = kernel::state() else {
-        return Clock::Unknown;
-    };
-    if !kernel.is_synchronised {
-        return Clock::Free;
+    // Both at once: one that hangs costs its patience only once.
+    let chrony = Question::put("chronyc", &["-c", "-n", "tracking"]);
+    let timesyncd = Question::put("timedatectl", &["timesync-status"]);
+    judge(
+        chrony.answer().as_deref(),
+        timesyncd.answer().as_deref(),
+        kernel::state(),
+    )
+}
+
+/// What is to be made of what each of them says; `None` from who is not there.
+///
+/// The kernel is the last to be believed: chronyd tells it that the clock is in step only where `rtcsync` is configured.
+fn judge(chrony: Option<&str>, timesyncd: Option<&str>, kernel: Option<Kernel>) -> Clock {
+    let told = (chrony.and_then(chrony_offset).map(|it| (it, "chronyc"))).or_else(|| {
+        let offset = timesyncd.and_then(timesyncd_offset)?;
+        Some((offset, "timedatectl"))
+    });
+    match (told, kernel) {
+        (Some(_), _) => Clock::Synchronised { offset: told },
+        (None, None) => Clock::Unknown,
+        (None, Some(kernel)) if !kernel.is_synchronised => Clock::Free,
+        (None, Some(kernel)) => Clock::Synchronised {
+            offset: kernel.offset.map(|offset| (offset, "adjtimex")),
+        },
     }
-    let offset = output("chronyc", &["-c", "-n", "tracking"])
-        .and_then(|text| Some((chrony_offset(&text)?, "chronyc")))
-        .or_else(|| {
-            let text = output("timedatectl", &["timesync-status"])?;
-            Some((timesyncd_offset(&text)?, "timedatectl"))
-        })
-        .or(kernel.offset.map(|offset| (offset, "adjtimex")));
-    Clock::Synchronised { offset }
 }
 
 impl Clock {
@@ -78,23 +94,39 @@ impl fmt::Display for Clock {
     }
 }
 
-/// What a program writes, if it is there, succeeds and does not take long.
-fn output(program: &'static str, arguments: &'static [&str]) -> Option<String> {
-    let (sender, answer) = mpsc::channel();
-    // A program that hangs is left to itself; nobody waits for it any more.
-    thread::spawn(move || {
-        let output = Command::new(program)
-            .args(arguments)
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .output();
-        let _ = sender.send(output);
-    });
-    let output = answer.recv_timeout(PATIENCE).ok()?.ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+/// What a program was asked.
+struct Question {
+    output: mpsc::Receiver<io::Result<Output>>,
+    until: Instant,
+}
+
+impl Question {
+    fn put(program: &'static str, arguments: &'static [&str]) -> Self {
+        let (sender, output) = mpsc::channel();
+        // A program that hangs is left to itself; nobody waits for it any more.
+        thread::spawn(move || {
+            let output = Command::new(program)
+                .args(arguments)
+                .env("LC_ALL", "C")
+                .stdin(Stdio::null())
+                .output();
+            let _ = sender.send(output);
+        });
+        Self {
+            output,
+            until: Instant::now() + PATIENCE,
+        }
+    }
+
+    /// What it writes, if it is there, succeeds and does not take long.
+    fn answer(&self) -> Option<String> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        let output = self.output.recv_timeout(left).ok()?.ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
 }
 
 /// The fifth of the comma-separated fields of `chronyc -c tracking`: seconds to NTP time. The last one says whether there
@@ -216,6 +248,49 @@ mod tests {
         assert_eq!(of("+1min 2.5s"), Some(Duration::from_millis(62_500)));
         assert_eq!(of("n/a"), None);
         assert_eq!(timesyncd_offset("Packet count: 0\n"), None);
+    }
+
+    /// chronyd without `rtcsync`, as it comes: the kernel never learns that the clock is in step.
+    #[test]
+    fn who_steers_the_clock_is_believed_before_the_kernel() {
+        let chrony = "A29FC87B,162.159.200.123,4,1795355567.1,0.002,0.00001,0.00002,-9.5,0.001,0.05,0.01,0.0004,64.5,Normal\n";
+        let lost = "00000000,,0,0.0,0.1,0,0,0,0,0,1,1,0.0,Not synchronised\n";
+        let timesyncd = "       Server: 10.0.0.1 (ntp)\n       Offset: +3ms\n";
+        let told = |millis, by| Clock::Synchronised {
+            offset: Some((Duration::from_millis(millis), by)),
+        };
+        let kernel = |is_synchronised| {
+            Some(Kernel {
+                is_synchronised,
+                offset: Some(Duration::from_millis(4)),
+            })
+        };
+        for (chrony, timesyncd, kernel, expected) in [
+            (Some(chrony), None, kernel(false), told(2, "chronyc")),
+            (
+                Some(chrony),
+                Some(timesyncd),
+                kernel(true),
+                told(2, "chronyc"),
+            ),
+            (
+                Some(lost),
+                Some(timesyncd),
+                kernel(false),
+                told(3, "timedatectl"),
+            ),
+            (None, Some(timesyncd), kernel(false), told(3, "timedatectl")),
+            // Something that is not asked, such as ntpd, or the host of a container.
+            (None, None, kernel(true), told(4, "adjtimex")),
+            (Some(lost), None, kernel(false), Clock::Free),
+            (None, None, kernel(false), Clock::Free),
+            // A system without such a kernel may still have chrony.
+            (Some(chrony), None, None, told(2, "chronyc")),
+            (Some(lost), None, None, Clock::Unknown),
+            (None, None, None, Clock::Unknown),
+        ] {
+            assert_eq!(judge(chrony, timesyncd, kernel), expected);
+        }
     }
 
     #[test]
