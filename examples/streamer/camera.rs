@@ -9,8 +9,8 @@ use crate::switches::{FrameRate, Picture, Resolution};
 /// What the encoder takes without a conversion.
 const ENCODABLE: [&str; 3] = ["I420", "NV12", "YV12"];
 
-/// Keeps up with the camera: when the processor cannot, frames are left out instead of getting old.
-const KEEP_UP: &str = "queue max-size-buffers=3 max-size-bytes=0 max-size-time=0 leaky=downstream";
+/// By which the queue is found that keeps up with the camera.
+pub(crate) const KEEP_UP_NAME: &str = "keep-up";
 
 /// How frames come from the camera, the least work first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -174,6 +174,13 @@ fn rates(structure: &gst::StructureRef, wanted: FrameRate) -> Vec<FrameRate> {
         .collect()
 }
 
+/// Keeps up with the camera: when the processor cannot, frames are left out instead of getting old.
+pub(crate) fn keep_up() -> String {
+    format!(
+        "queue name={KEEP_UP_NAME} max-size-buffers=3 max-size-bytes=0 max-size-time=0 leaky=downstream"
+    )
+}
+
 impl Choice {
     fn is_as(&self, wanted: Picture) -> bool {
         self.picture.size == wanted.size && self.picture.rate.is_like(wanted.rate)
@@ -198,7 +205,7 @@ impl Choice {
             ),
             Format::Jpeg => (format!("image/jpeg,{asked}"), "image/jpeg", "jpegdec ! "),
         };
-        let mut line = format!("{caps} ! {KEEP_UP} ! ");
+        let mut line = format!("{caps} ! {} ! ", keep_up());
         if rate.per_second() > wanted.rate.per_second() && !rate.is_like(wanted.rate) {
             // Before the decoder: what is left out need not be decoded.
             line += &format!(
@@ -392,7 +399,7 @@ mod tests {
             let wanted = wanted("320x240", "30");
             let choice = choose(&caps(&offered), wanted, &caps("video/x-h264")).unwrap();
             // Nothing is left out here: the encoder may be slower than frames that are made up.
-            let line = choice.line(wanted, encoder).replace(KEEP_UP, "queue");
+            let line = choice.line(wanted, encoder).replace(&keep_up(), "queue");
             let pipeline = gst::parse::launch(&format!("{source} ! {line} ! fakesink name=out"))
                 .unwrap_or_else(|error| panic!("{line}: {error}"))
                 .downcast::<gst::Pipeline>()

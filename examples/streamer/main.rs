@@ -8,6 +8,7 @@ mod camera;
 mod clip;
 mod clock;
 mod devices;
+mod left_out;
 mod messages;
 mod play;
 mod screen;

@@ -19,6 +19,7 @@ use rustix::process::Signal;
 
 use crate::Outcome;
 use crate::clip::Clip;
+use crate::left_out::LeftOut;
 use crate::messages::{reason, sentence};
 use crate::screen::Screen;
 use crate::status::{Reading, Status};
@@ -45,6 +46,7 @@ pub(crate) fn play(
     greet: impl FnOnce(),
 ) -> Outcome<()> {
     let bus = pipeline.bus().ok_or("the pipeline has no bus")?;
+    let left_out = LeftOut::of(pipeline);
     if pipeline.set_state(gst::State::Playing).is_err() {
         // The element has said why; a taken port, most of the time.
         let said = bus.pop_filtered(&[gst::MessageType::Error]);
@@ -57,6 +59,7 @@ pub(crate) fn play(
         main_loop: glib::MainLoop::new(None, false),
         sink: sink.clone(),
         screen: Rc::clone(screen),
+        left_out,
         ending: Rc::default(),
         status: Rc::default(),
     };
@@ -115,6 +118,7 @@ struct Stage {
     main_loop: glib::MainLoop,
     sink: gst::Element,
     screen: Rc<Screen>,
+    left_out: LeftOut,
     /// Somebody asked for the end.
     ending: Rc<Cell<bool>>,
     status: Rc<RefCell<Status>>,
@@ -162,7 +166,7 @@ impl Stage {
             let at = start.elapsed();
             let stats = stage.sink.property::<gst::Structure>("stats");
             let mut status = stage.status.borrow_mut();
-            status.take(Reading::of(&stats, at));
+            status.take(Reading::of(&stats, stage.left_out.count(), at));
             let is_due = if stage.screen.is_terminal() {
                 !stage.ending.get()
             } else {

@@ -1,4 +1,4 @@
-//! How the stream stands, in one line: from the figures of the element's `stats`.
+//! How the stream stands, in one line: from the figures of the element's `stats`, and what the queue before it left out.
 //!
 //! Belongs here: reading them and putting them into words. Does not: where the words go (`screen`).
 
@@ -27,7 +27,8 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    pub(crate) fn of(stats: &gst::StructureRef, at: Duration) -> Self {
+    /// `left_out` is what never came as far as the element.
+    pub(crate) fn of(stats: &gst::StructureRef, left_out: u64, at: Duration) -> Self {
         let edge = (stats.get("edge-msn").ok()).zip(stats.get("edge-part").ok());
         let delay = stats
             .get::<gst::Structure>("capture-to-publish-delay")
@@ -39,7 +40,7 @@ impl Reading {
             edge,
             delay: Duration::from_nanos(delay.unwrap_or_default()),
             published: stats.get("bytes-published").unwrap_or_default(),
-            dropped: dropped(stats),
+            dropped: left_out + dropped(stats),
         }
     }
 }
@@ -172,9 +173,9 @@ mod tests {
             )
             .build();
         let expected = Reading {
-            dropped: 4,
+            dropped: 4 + 7,
             ..reading(0, 4567)
         };
-        assert_eq!(Reading::of(&stats, Duration::ZERO), expected);
+        assert_eq!(Reading::of(&stats, 7, Duration::ZERO), expected);
     }
 }
