@@ -4,10 +4,17 @@
 
 mod support;
 
-use std::{fs, thread};
+use std::{fs, path::Path, thread};
 
 use gst::prelude::*;
-use support::{http::Client, program::scratch, rtsp::RtspServer};
+use serde_json::Value;
+use support::{
+    http::Client,
+    media::{Chunk, Init},
+    program::scratch,
+    rtsp::RtspServer,
+    tracks,
+};
 
 /// What no test machine has, and what stands for it. Longer ones first.
 const STAND_INS: [(&str, &str); 9] = [
@@ -35,25 +42,19 @@ const STAND_INS: [(&str, &str); 9] = [
 fn every_line_streams() {
     support::init();
     let folder = scratch("cook-book");
-    let clip = folder.join("holiday.mp4").display().to_string();
-    record(&clip);
+    record(&folder, 5);
     let camera = RtspServer::start(
         "( videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1 \
            ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! rtph264pay name=pay0 pt=96 \
            audiotestsrc is-live=true ! audioconvert ! avenc_aac ! aacparse ! rtpmp4gpay name=pay1 pt=97 )",
     );
     let address = format!("rtsp://127.0.0.1:{}/live", camera.port);
-    let recording = folder.join("recording.mp4").display().to_string();
 
     let lines = lines();
     assert!(lines.len() > 15, "the lines were found");
     thread::scope(|scope| {
         for line in &lines {
-            let mut run = line
-                .replace("rtsp://camera/live", &address)
-                .replace("/home/me/holiday.mp4", &clip)
-                .replace("location=holiday.mp4", &format!("location={clip}"))
-                .replace("recording.mp4", &recording);
+            let mut run = in_folder(line, &folder).replace("rtsp://camera/live", &address);
             for (device, stand_in) in STAND_INS {
                 run = run.replace(device, stand_in);
             }
@@ -62,8 +63,79 @@ fn every_line_streams() {
     });
 }
 
-/// The indented lines that run something, with those they go on in.
+/// Round after round, as fast as the clock goes and with every frame.
+#[test]
+fn a_loop_goes_on() {
+    /// Of a clip of two seconds, four rounds and more.
+    const SEGMENTS: u64 = 9;
+    support::init();
+    let folder = scratch("loop");
+    record(&folder, 2);
+    let lines = lines();
+    let line = lines
+        .iter()
+        .find(|line| line.contains("loop=true"))
+        .unwrap();
+    let run = in_folder(line, &folder).replace("gst-launch-1.0 ", "");
+    let (pipeline, sink) = pipeline(line, &run);
+    // Nothing is to be taken out of the playlists.
+    sink.set_property("playlist-length", 60_u32);
+    sink.set_property("max-files", 60_u32);
+    let (mut client, took) = support::timed(|| {
+        let mut client = play(line, &pipeline, &sink);
+        wait_for_segments(line, &pipeline, &mut client, SEGMENTS);
+        client
+    });
+    // Segments of a second, each as soon as its last frame has come.
+    assert!(took.as_secs_f64() > SEGMENTS as f64 - 1.0, "{took:?}");
+    for (uri, frames_a_second) in [
+        ("live_video.m3u8", 30.0),
+        ("live_audio.m3u8", 48_000.0 / 1024.0),
+    ] {
+        let playlist = tracks::playlist(&mut client, uri);
+        let init = Init::read(&client.body(&format!("/{}", playlist.segments[0].map)));
+        let (mut frames, mut seconds) = (0.0, 0.0);
+        for segment in &playlist.segments {
+            assert!(
+                !segment.is_gap && !segment.is_discontinuity,
+                "{}",
+                playlist.text
+            );
+            let chunks = init.chunks(&client.body(&format!("/{}", segment.uri)));
+            frames += chunks.iter().map(|it| it.samples.len()).sum::<usize>() as f64;
+            let duration: u64 = chunks.iter().map(Chunk::duration).sum();
+            seconds += duration as f64 / f64::from(init.timescale);
+        }
+        // A round is a frame longer than its frames.
+        let rounds = (seconds / 2.0_f64).ceil();
+        let missing = seconds * frames_a_second - frames;
+        assert!(
+            (-0.5..=2.0 * rounds).contains(&missing),
+            "{missing} frames are missing"
+        );
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
+/// The line with the files of that folder.
+fn in_folder(line: &str, folder: &Path) -> String {
+    let there = |name: &str| folder.join(name).display().to_string();
+    line.replace("/home/me/holiday.mp4", &there("holiday.mp4"))
+        .replace(
+            "location=holiday.",
+            &format!("location={}", there("holiday.")),
+        )
+        .replace("recording.mp4", &there("recording.mp4"))
+}
+
+/// The indented lines that stream something, with those they go on in.
 fn lines() -> Vec<String> {
+    let is_stream = |line: &String| line.contains("llhlssink");
+    all_lines().into_iter().filter(is_stream).collect()
+}
+
+/// The indented lines that run something, with those they go on in.
+fn all_lines() -> Vec<String> {
     let book = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/gst-launch/README.md");
     let text = fs::read_to_string(book).unwrap().replace("\\\n", " ");
     text.lines()
@@ -72,20 +144,40 @@ fn lines() -> Vec<String> {
         .collect()
 }
 
-/// A clip with a key frame a second.
-fn record(clip: &str) {
+/// A clip of so many seconds with a key frame a second, and what lines of the book make of it for others.
+fn record(folder: &Path, seconds: usize) {
     let line = format!(
-        "mp4mux name=mux ! filesink location=\"{clip}\" \
-         videotestsrc num-buffers=150 ! video/x-raw,width=160,height=120,framerate=30/1 \
+        "mp4mux name=mux ! filesink location=\"{}\" \
+         videotestsrc num-buffers={} ! video/x-raw,width=160,height=120,framerate=30/1 \
          ! x264enc speed-preset=ultrafast key-int-max=30 ! video/x-h264,profile=high ! h264parse ! mux. \
-         audiotestsrc num-buffers=240 samplesperbuffer=1000 ! audio/x-raw,rate=48000 \
-         ! audioconvert ! avenc_aac ! aacparse ! mux."
+         audiotestsrc num-buffers={} samplesperbuffer=1000 ! audio/x-raw,rate=48000 \
+         ! audioconvert ! avenc_aac ! aacparse ! mux.",
+        folder.join("holiday.mp4").display(),
+        seconds * 30,
+        seconds * 48,
     );
     support::stream::run_to_end(&line);
+    let is_other = |line: &String| !line.contains("llhlssink");
+    for line in all_lines().into_iter().filter(is_other) {
+        let run = in_folder(&line, folder).replace("gst-launch-1.0 ", "");
+        support::stream::run_to_end(&run);
+    }
 }
 
 /// `run` is what `line` becomes here. It streams when each of its renditions has a segment.
 fn streams(line: &str, run: &str) {
+    let (pipeline, sink) = pipeline(line, run);
+    let mut client = play(line, &pipeline, &sink);
+    wait_for_segments(line, &pipeline, &mut client, 1);
+    let pads = sink.sink_pads().len();
+    let tracks = client.get("/stats.json").json()["tracks"].clone();
+    assert_eq!(tracks.as_array().unwrap().len(), pads, "{line}");
+    assert_eq!(client.get("/live.m3u8").status, 200, "{line}");
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
+/// What `run` describes, and the sink in it.
+fn pipeline(line: &str, run: &str) -> (gst::Pipeline, gst::Element) {
     let pipeline = gst::parse::launch(run)
         .unwrap_or_else(|error| panic!("{line}: {error}"))
         .downcast::<gst::Pipeline>()
@@ -96,23 +188,26 @@ fn streams(line: &str, run: &str) {
         .flatten()
         .find(|element| element.factory().is_some_and(|it| it.name() == "llhlssink"))
         .unwrap();
+    (pipeline, sink)
+}
+
+fn play(line: &str, pipeline: &gst::Pipeline, sink: &gst::Element) -> Client {
     sink.set_property("port", 0_u32);
     pipeline
         .set_state(gst::State::Playing)
         .unwrap_or_else(|error| panic!("{line}: {error}"));
-    let port = u16::try_from(sink.property::<u32>("current-port")).unwrap();
+    Client::new(u16::try_from(sink.property::<u32>("current-port")).unwrap())
+}
+
+/// So many of each rendition, and neither errors nor warnings meanwhile.
+fn wait_for_segments(line: &str, pipeline: &gst::Pipeline, client: &mut Client, count: u64) {
     let bus = pipeline.bus().unwrap();
-    let mut client = Client::new(port);
     support::wait_until(line, || {
         let trouble = bus.pop_filtered(&[gst::MessageType::Error, gst::MessageType::Warning]);
         assert!(trouble.is_none(), "{line}: {trouble:?}");
         let tracks = client.get("/stats.json").json()["tracks"].clone();
         let tracks = tracks.as_array().unwrap();
-        !tracks.is_empty() && tracks.iter().all(|track| track["segments"] != 0)
+        let has_enough = |track: &Value| track["segments"].as_u64() >= Some(count);
+        !tracks.is_empty() && tracks.iter().all(has_enough)
     });
-    let pads = sink.sink_pads().len();
-    let tracks = client.get("/stats.json").json()["tracks"].clone();
-    assert_eq!(tracks.as_array().unwrap().len(), pads, "{line}");
-    assert_eq!(client.get("/live.m3u8").status, 200, "{line}");
-    pipeline.set_state(gst::State::Null).unwrap();
 }
