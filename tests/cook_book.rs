@@ -204,10 +204,24 @@ fn wait_for_segments(line: &str, pipeline: &gst::Pipeline, client: &mut Client, 
     let bus = pipeline.bus().unwrap();
     support::wait_until(line, || {
         let trouble = bus.pop_filtered(&[gst::MessageType::Error, gst::MessageType::Warning]);
-        assert!(trouble.is_none(), "{line}: {trouble:?}");
+        if let Some(message) = trouble {
+            assert!(is_of_a_burst(line, &message), "{line}: {message:?}");
+        }
         let tracks = client.get("/stats.json").json()["tracks"].clone();
         let tracks = tracks.as_array().unwrap();
         let has_enough = |track: &Value| track["segments"].as_u64() >= Some(count);
         !tracks.is_empty() && tracks.iter().all(has_enough)
     });
+}
+
+/// When this machine stalls, frames come from the camera in a burst, and rtspsrc gives several of them one timestamp, of which
+/// h264parse leaves it to the first alone. The sink can only leave the others out, and says so.
+fn is_of_a_burst(line: &str, message: &gst::Message) -> bool {
+    match message.view() {
+        gst::MessageView::Warning(warning) => {
+            let text = warning.error().to_string();
+            line.contains("rtspsrc") && text.contains("without a timestamp")
+        }
+        _ => false,
+    }
 }
