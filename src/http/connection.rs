@@ -36,8 +36,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The least time between two warnings about that.
 const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long a client that is turned away may take to read why.
-const TURN_AWAY_GRACE: Duration = Duration::from_secs(1);
+/// How long a client that is turned away may take for its handshake and its request, and to read why: some round trips on a
+/// poor line. Only so many are told at a time ([`limits::MAX_TURNING_AWAY`]).
+const TURN_AWAY_GRACE: Duration = Duration::from_secs(5);
 
 /// How the bytes of a plain HTTP request may begin: with a method.
 const METHOD_LETTERS: std::ops::RangeInclusive<u8> = b'A'..=b'Z';

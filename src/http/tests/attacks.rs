@@ -171,6 +171,29 @@ fn pages_of_a_list_can_read_that_there_is_no_room() {
     }
 }
 
+/// A long way off, a handshake and a request take some time.
+#[test]
+fn who_is_turned_away_may_take_a_moment_to_ask() {
+    let site = Site::live_with(ServerConfig {
+        max_connections: Some(1),
+        cors_origin: "https://a.example, http://b.example".to_owned(),
+        ..config()
+    });
+    let mut viewer = site.connect();
+    viewer.get("/stats.json");
+    assert_eq!(viewer.answer().status, 200);
+    let mut newcomer = site.connect();
+    newcomer.send("GET /live.m3u8 HTTP/1.1\r\nHost: h\r\n");
+    let patience = newcomer.stream.read_timeout().unwrap();
+    let moment = Some(Duration::from_millis(1500));
+    newcomer.stream.set_read_timeout(moment).unwrap();
+    let read = newcomer.stream.read(&mut [0; 1]);
+    assert!(read.is_err(), "given up: {read:?}");
+    newcomer.stream.set_read_timeout(patience).unwrap();
+    newcomer.send("Origin: http://b.example\r\n\r\n");
+    assert_eq!(newcomer.answer().status, 503);
+}
+
 #[test]
 fn a_slow_or_half_open_connection_holds_up_nobody() {
     let site = Site::live();
