@@ -146,7 +146,8 @@ fn time_that_starts_over_is_told() {
 #[test]
 fn a_seek_is_told() {
     support::init();
-    let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/seek.mp4");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("seek.mp4").display().to_string();
     let recorder = gst::parse::launch(&format!(
         "videotestsrc num-buffers=90 ! video/x-raw,format=I420,width=160,height=120,framerate=30/1 \
          ! x264enc tune=zerolatency key-int-max=15 ! h264parse ! mp4mux ! filesink location=\"{file}\""

@@ -2,13 +2,16 @@
 
 use std::{
     io::{BufReader, Read, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{LazyLock, mpsc},
+    sync::{LazyLock, Once, mpsc},
     thread,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, kill_process, test_kill_process},
+};
 
 use super::{Deadline, PATIENCE};
 
@@ -158,15 +161,29 @@ pub fn with_plugin(command: &mut Command) -> &mut Command {
         .env("GST_REGISTRY", FOLDER.join("registry.bin"))
 }
 
-/// An empty folder of that name for this test binary. What the last run left in it is gone.
+/// An empty folder of that name for this process: two runs of a test at a time have one each.
 pub fn scratch(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-        .join(test.file_name().unwrap())
-        .join(name);
+    static LEFT_BEHIND: Once = Once::new();
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    LEFT_BEHIND.call_once(|| remove_what_was_left(all));
+    let folder = all.join(std::process::id().to_string()).join(name);
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     folder
+}
+
+/// Removes the folders of processes that are gone.
+fn remove_what_was_left(all: &Path) {
+    for folder in std::fs::read_dir(all).unwrap().flatten() {
+        let name = folder.file_name();
+        let process = name.to_str().and_then(|name| name.parse().ok());
+        if let Some(process) = process.and_then(Pid::from_raw)
+            && test_kill_process(process) == Err(Errno::SRCH)
+        {
+            // Another test may be about it.
+            let _ = std::fs::remove_dir_all(folder.path());
+        }
+    }
 }
 
 /// `target/debug` or `target/release`: this test is in `deps` there.
