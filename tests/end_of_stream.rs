@@ -5,13 +5,13 @@ mod support;
 use gst::prelude::*;
 use support::{
     check::{Allowed, check_ended},
-    stream::{FedStream, Frames},
+    stream::{FedStream, Frames, TEN_TIMES_AS_LONG},
 };
 
 /// Two segments, and part of a third that only the end completes.
 fn fed() -> (FedStream, Frames) {
-    let frames = Frames::test_picture(70, 30);
-    let fed = FedStream::new(&frames.caps, "");
+    let frames = Frames::test_picture(70, 30).ten_times_as_slow();
+    let fed = FedStream::new(&frames.caps, TEN_TIMES_AS_LONG);
     fed.stream.play();
     fed.push(&frames.buffers);
     fed.wait_for_frames(70);

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use support::{
     playlist::Playlist,
     secure::{Http2, in_time, whole},
-    stream::{FedStream, Frames},
+    stream::{FedStream, Frames, TEN_TIMES_AS_LONG},
 };
 
 /// Bytes of a body that may be on the way unread: far less than a segment.
@@ -30,9 +30,12 @@ impl Live {
 
     /// The same with these properties as well.
     fn with(properties: &str) -> Self {
-        static FRAMES: LazyLock<Frames> = LazyLock::new(|| Frames::snow(110));
+        static FRAMES: LazyLock<Frames> = LazyLock::new(|| Frames::snow(110).ten_times_as_slow());
         let frames = FRAMES.clone();
-        let fed = FedStream::new(&frames.caps, &format!("tls-port=-1 {properties}"));
+        let fed = FedStream::new(
+            &frames.caps,
+            &format!("tls-port=-1 {TEN_TIMES_AS_LONG} {properties}"),
+        );
         fed.stream.play();
         let mut live = Self {
             fed,

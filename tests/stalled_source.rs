@@ -38,8 +38,8 @@ fn after_three_target_durations_the_answer_is_503() {
     // The rest is still there.
     assert_eq!(fed.stream.playlist().text, playlist.text);
     // And when the source goes on, so do they.
-    let pending = fed.stream.get_later(&format!("/{hint}"));
     let more = Frames::test_picture(50, 30);
+    let pending = fed.stream.get_later(&format!("/{hint}"));
     fed.push(&more.buffers[40..]);
     assert_eq!(pending.wait().status, 200);
 }

@@ -112,7 +112,7 @@ fn requests_that_wait_hold_up_nobody_and_a_stop_answers_them() {
     });
     let idle = connect(fed.stream.port());
     let waiting: Vec<_> = (0..50)
-        .map(|_| fed.stream.get_later("/live.m3u8?_HLS_msn=3&_HLS_part=2"))
+        .map(|_| fed.stream.get_later("/live.m3u8?wait=60000&version=99999"))
         .collect();
     support::wait_until("parked requests", || {
         fed.stream.stats().get::<u32>("requests-parked") == Ok(50)

@@ -299,6 +299,10 @@ fn record(pad: &gst::Pad, fed: Arc<Mutex<Vec<Fed>>>) {
     });
 }
 
+/// Properties for [`Frames::ten_times_as_slow`]: the same frames in each part and segment as usual. A request may wait for
+/// thirty seconds instead of three, so that one which is to get its part gets it on a crowded machine too.
+pub const TEN_TIMES_AS_LONG: &str = "segment-duration=10000 part-duration=2000";
+
 /// Encoded frames, to be fed by hand.
 #[derive(Clone)]
 pub struct Frames {
@@ -370,6 +374,17 @@ impl Frames {
             .unwrap()
             .remove_field("framerate");
         self
+    }
+
+    /// The same at 3 Hz, for [`TEN_TIMES_AS_LONG`].
+    pub fn ten_times_as_slow(mut self) -> Self {
+        let structure = self.caps.make_mut().structure_mut(0).unwrap();
+        structure.set("framerate", gst::Fraction::new(3, 1));
+        self.retimed(|_, buffer| {
+            buffer.set_pts(buffer.pts().map(|time| time * 10));
+            buffer.set_dts(buffer.dts().map(|time| time * 10));
+            buffer.set_duration(buffer.duration().map(|time| time * 10));
+        })
     }
 
     /// New times for each frame.
