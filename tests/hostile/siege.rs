@@ -80,7 +80,7 @@ pub(crate) fn is_the_attacked_process() -> bool {
     let mut stream = Stream::new(
         SOURCE,
         &format!(
-            "host=127.0.0.1 segment-duration=500 part-duration=100 playlist-length=3 max-files=6 {properties}"
+            "host=127.0.0.1 segment-duration=500 part-duration=100 playlist-length=20 max-files=60 {properties}"
         ),
     );
     stream.play();
@@ -182,7 +182,7 @@ impl Siege {
             memory_margin_kib: MEMORY_MARGIN_KIB,
             child,
         };
-        // Whatever is made once is made now, and the window is full.
+        // Whatever is made once is made now.
         siege.viewer.wait_for_parts(35);
         siege.before = figures(&siege.child, port);
         siege
@@ -208,7 +208,8 @@ impl Siege {
         assert!(state.starts_with("Playing []"), "{attack}: {state}");
         self.viewer.wait_for_parts(1);
         let mut tries = Vec::new();
-        for _ in 0..3 {
+        let deadline = Deadline::after(PATIENCE);
+        while !deadline.is_over() {
             let ((), took, lateness) = measured(|| view(self.port));
             if took <= FRESH_VIEWER + lateness * WAKES {
                 return took;
