@@ -123,7 +123,8 @@ fn it_comes_and_goes_while_the_rest_plays_on() {
         });
         // It begins with the next key frame, at this moment and not at the pipeline's start.
         assert_eq!(playlist.segments[0].msn, 1);
-        assert!(playlist.segments[0].date >= before);
+        // One that was captured a moment before may still have been in the encoder.
+        assert!(playlist.segments[0].date >= before - 500_000_000);
         assert!(
             playlist
                 .segments
@@ -133,9 +134,10 @@ fn it_comes_and_goes_while_the_rest_plays_on() {
         assert_eq!(branch.sink.current_state(), gst::State::Playing);
 
         let port = branch.port();
+        // As long as a request may wait, for what never comes.
         let waiting = support::http::Pending::get(
             port,
-            &format!("/live.m3u8?_HLS_msn={}", playlist.next_part().0 + 1),
+            &format!("/live.m3u8?wait=60000&version={}", u64::MAX),
         );
         support::wait_until("a parked request", || {
             let stats = branch.sink.property::<gst::Structure>("stats");

@@ -121,6 +121,7 @@ fn files_have_the_numbers_players_see() {
         let first = files(place.path());
         assert_eq!(first.len(), 4, "{first:?}");
         let after = run(&fed, &frames, 7);
+        fed.wait_for_frames(2 * FRAMES);
         let gaps = after.segments.iter().filter(|segment| segment.is_gap);
         assert_eq!(gaps.count(), 0, "{}", after.text);
         rest(&fed.stream, gst::State::Null);

@@ -32,7 +32,7 @@ fn a_pad_is_released_while_a_frame_waits_for_the_clock() {
         sink.release_request_pad(&pad);
         let _ = sender.send(());
     });
-    done.recv_timeout(std::time::Duration::from_secs(10))
+    done.recv_timeout(support::PATIENCE)
         .expect("the release returns");
 }
 

@@ -176,7 +176,7 @@ fn requests_come_from_the_thread_that_brings_frames() {
     });
     let (bringing, asking) = (bringing.lock().unwrap(), asking.lock().unwrap());
     assert_eq!(bringing.len(), 1);
-    // One for each of fifteen segments, but for the last of which no frame comes any more.
-    assert!(asking.len() >= 10, "{asking:?}");
+    // One for each of fifteen segments, unless the encoder was far ahead of it.
+    assert!(asking.len() >= 3, "{asking:?}");
     assert!(asking.iter().all(|thread| bringing.contains(thread)));
 }

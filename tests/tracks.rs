@@ -84,7 +84,7 @@ fn one_sound_alone_has_the_entry_for_its_playlist() {
     );
 }
 
-/// In live time: an encoder that runs ahead of the sink hears of no key frame in time.
+/// By the key frames of the encoders alone: on a crowded machine a request may reach one of them a frame later.
 #[test]
 fn a_ladder_has_equal_borders() {
     let rung = |width: u32| {
@@ -100,7 +100,7 @@ fn a_ladder_has_equal_borders() {
             rung(160),
             rung(80)
         ),
-        "",
+        "send-keyframe-requests=false",
     );
     let starts = |name: &str| -> Vec<(u64, i64)> {
         let segments = &renditions[name].segments;
@@ -167,8 +167,12 @@ fn sound_goes_as_far_as_the_next_picture() {
     fed.stream.play();
     fed.push(0..2000, 0, "va");
     fed.wait_for("video", "taken", 60);
-    let newest = fed.stream.fed_to("audio").last().unwrap().pts.unwrap();
-    assert!(newest > 59 * 1_000_000_000 / 30, "{newest}");
+    support::wait_until("sound beyond the last picture", || {
+        let sound = fed.stream.fed_to("audio");
+        sound
+            .iter()
+            .any(|frame| frame.pts > Some(59 * 1_000_000_000 / 30))
+    });
     fed.wait_for("audio", "taken", fed.stream.fed_to("audio").len() as u64);
     fed.stream.stop();
 }
@@ -337,7 +341,7 @@ fn stopping_releases_tracks_that_wait_for_each_other() {
         let pad = if tracks == "a" { "audio" } else { "video" };
         fed.wait_until_fed(pad, 129);
         let ((), took) = support::timed(|| fed.stream.stop());
-        assert!(took.as_secs_f64() < 2.0, "{took:?}");
+        assert!(took.as_secs_f64() < 10.0, "{took:?}");
     }
 }
 
