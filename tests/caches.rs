@@ -1,5 +1,7 @@
 //! An ordinary cache before the element makes five hundred viewers one.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test says no")]
+
 mod support;
 
 #[allow(dead_code, reason = "the bench asks for more")]
@@ -17,10 +19,11 @@ use support::{
     PATIENCE,
     cache::Cache,
     http::Client,
+    pair::Pair,
     playlist::Playlist,
     secure::{Http2, in_time},
     stream::{FedStream, Frames, Stream},
-    wait_for,
+    wait_for, wait_until,
 };
 
 const VIEWERS: usize = 500;
@@ -45,7 +48,7 @@ fn five_hundred_viewers_are_one_to_the_origin() {
         },
         entry: "/live.m3u8".to_owned(),
         takes: Takes::HintedParts,
-        span: Duration::from_secs(10),
+        span: Duration::from_secs(20),
         // Who watches there tells how late the cache is.
         origin: Some(SocketAddr::from(([127, 0, 0, 1], stream.port()))),
         server: None,
@@ -76,6 +79,67 @@ fn two_segments(properties: &str) -> FedStream {
     fed.push(&frames.buffers);
     wait_for("a playlist", || fed.stream.playlist().hint);
     fed
+}
+
+/// What names no time of its own is kept for a moment, not for as long as the cache keeps things otherwise.
+fn what_changes_is_asked_for_again_through(kind: &str) {
+    let frames = Frames::test_picture(FRAMES + 6, 30);
+    let fed = FedStream::new(&frames.caps, "");
+    fed.stream.play();
+    fed.push(&frames.buffers[..FRAMES]);
+    wait_for_parts(&fed.stream, 11);
+    let cache = Cache::of(kind, fed.stream.port());
+    let mut viewer = Client::new(cache.port);
+    let mut plain = || Playlist::read(viewer.get("/live.m3u8").text());
+    assert_eq!(plain().parts().count(), 11);
+    fed.push(&frames.buffers[FRAMES..]);
+    wait_for_parts(&fed.stream, 12);
+    wait_until("the part in the cache's playlist", || {
+        plain().parts().count() == 12
+    });
+    fed.source.end_of_stream().unwrap();
+    wait_until("the end in the cache's playlist", || plain().is_ended);
+    assert_asked_for_again(&fed.stream, &cache, "/");
+    // And what no more will be added to: the next run has the same URL.
+    assert_asked_for_again(&fed.stream, &cache, "/live.m3u8");
+
+    let pair = Pair::new(2, "");
+    pair.stream.play();
+    pair.push(0..2000, 0, "va");
+    let cache = Cache::of(kind, pair.stream.port());
+    let entry = Client::new(cache.port).get("/live.m3u8");
+    assert!(entry.text().contains("#EXT-X-STREAM-INF"), "{entry:?}");
+    assert_asked_for_again(&pair.stream, &cache, "/live.m3u8");
+}
+
+#[test]
+fn varnish_asks_again_for_what_changes() {
+    what_changes_is_asked_for_again_through("varnish");
+}
+
+#[test]
+fn nginx_asks_again_for_what_changes() {
+    what_changes_is_asked_for_again_through("nginx");
+}
+
+/// Whoever asks the cache again and again makes it ask the origin.
+fn assert_asked_for_again(stream: &Stream, cache: &Cache, path: &str) {
+    let mut viewer = Client::new(cache.port);
+    let mut ask = || assert_eq!(viewer.get(path).status, 200, "{path}");
+    let requests = || -> u64 { stream.stats().get("requests").unwrap() };
+    ask();
+    let before = requests();
+    wait_until(&format!("another request for {path}"), || {
+        ask();
+        requests() > before
+    });
+}
+
+/// Waits until the origin lists so many parts.
+fn wait_for_parts(stream: &Stream, count: usize) {
+    wait_until(&format!("{count} parts at the origin"), || {
+        stream.playlist().parts().count() >= count
+    });
 }
 
 /// What is made up by one viewer may not become everybody's answer, nor lead past what ends at the cache.

@@ -114,6 +114,8 @@ fn every_answer_may_be_read_by_any_page_and_says_what_it_is() {
             "HT-08: {path}"
         );
         assert!(answer.header("cache-control").is_some(), "{path}");
+        let length = answer.header("content-length").map(str::parse);
+        assert_eq!(length, Some(Ok(answer.body.len())), "{path}");
         if status >= 400 {
             assert_eq!(answer.text().lines().count(), 1, "a reason: {path}");
         }

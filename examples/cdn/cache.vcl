@@ -71,8 +71,10 @@ sub vcl_backend_response {
         # What is missing now may be there in a moment. But not zero: Varnish would let those who wait for the same thing
         # ask one after the other, or all at once for the two minutes it remembers an answer that may not be kept.
         set beresp.ttl = 0.2s;
-    } elsif (beresp.ttl <= 0s) {
-        # The playlist as it stands, and the final one: at most half a target duration (B.1).
+    } elsif (beresp.ttl <= 0s || beresp.http.Cache-Control !~ "(?i)max-?age") {
+        # The playlist as it stands, the final one and the page: at most half a target duration (B.1). They say "no-cache" and
+        # no time, which Varnish's own rules would heed and its reckoning does not: it would keep them for its default_ttl, two
+        # minutes.
         set beresp.ttl = 0.5s;
     }
     # Everything else says itself how long: six target durations for a blocked playlist, longer for media.

@@ -108,7 +108,8 @@ impl Client {
     }
 }
 
-/// The next answer on a connection.
+/// The next answer on a connection. In chunks it may come from a cache, which begins to send before it has all; the element
+/// always says how much comes.
 pub fn read_answer(connection: &mut impl BufRead, is_head: bool) -> std::io::Result<Answer> {
     let mut line = || -> std::io::Result<String> {
         let mut line = String::new();
@@ -138,15 +139,39 @@ pub fn read_answer(connection: &mut impl BufRead, is_head: bool) -> std::io::Res
         headers,
         body: Vec::new(),
     };
-    if !is_head && status != 204 {
-        let length = answer
-            .header("content-length")
-            .and_then(|length| length.parse().ok())
-            .ok_or_else(|| bad("no Content-Length"))?;
-        answer.body = vec![0; length];
-        connection.read_exact(&mut answer.body)?;
+    if is_head || matches!(status, 204 | 304) {
+        return Ok(answer);
     }
+    if answer.header("transfer-encoding") == Some("chunked") {
+        answer.body = read_chunks(connection)?;
+        return Ok(answer);
+    }
+    let length = answer
+        .header("content-length")
+        .and_then(|length| length.parse().ok())
+        .ok_or_else(|| bad("no Content-Length"))?;
+    answer.body = vec![0; length];
+    connection.read_exact(&mut answer.body)?;
     Ok(answer)
+}
+
+/// The rest of an answer that comes in chunks (RFC 9112 7.1), without extensions and trailers.
+fn read_chunks(connection: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        connection.read_line(&mut line)?;
+        let size = usize::from_str_radix(line.trim_end(), 16)
+            .map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, line))?;
+        let from = body.len();
+        body.resize(from + size, 0);
+        connection.read_exact(&mut body[from..])?;
+        let mut end = [0; 2];
+        connection.read_exact(&mut end)?;
+        if size == 0 {
+            return Ok(body);
+        }
+    }
 }
 
 /// A request under way on a thread and a connection of its own.
