@@ -18,7 +18,7 @@ use crowd::{Crowd, Place, Takes};
 use support::{
     PATIENCE,
     cache::Cache,
-    http::Client,
+    http::{Client, Pending},
     pair::Pair,
     playlist::Playlist,
     secure::{Http2, in_time},
@@ -120,6 +120,110 @@ fn varnish_asks_again_for_what_changes() {
 #[test]
 fn nginx_asks_again_for_what_changes() {
     what_changes_is_asked_for_again_through("nginx");
+}
+
+/// Rules HT-04 and HT-05: what names its content is kept for as long as it says.
+fn what_stays_is_kept_by(kind: &str) {
+    let fed = two_segments("");
+    let playlist = fed.stream.playlist();
+    let cache = Cache::of(kind, fed.stream.port());
+    let mut viewer = Client::new(cache.port);
+    let requests = || -> u64 { fed.stream.stats().get("requests").unwrap() };
+    let media = playlist.uris().into_iter().map(|uri| format!("/{uri}"));
+    let lasting: Vec<String> = media
+        .chain(["/live.m3u8?_HLS_msn=1&_HLS_part=0".to_owned()])
+        .collect();
+    let mut ask_for_all = || {
+        for path in &lasting {
+            assert_eq!(viewer.get(path).status, 200, "{path}");
+        }
+    };
+    // A machine that stops for seconds may miss the time.
+    wait_until(&format!("all of {lasting:?} from the cache"), || {
+        ask_for_all();
+        // Longer than what may change is kept.
+        assert_asked_for_again(&fed.stream, &cache, "/live.m3u8");
+        let before = requests();
+        ask_for_all();
+        requests() == before
+    });
+}
+
+#[test]
+fn varnish_keeps_what_stays() {
+    what_stays_is_kept_by("varnish");
+}
+
+#[test]
+fn nginx_keeps_what_stays() {
+    what_stays_is_kept_by("nginx");
+}
+
+/// Rule DD-17 for many: when the source has stopped they are told together, and not one after the other, each when his own
+/// time at the origin is over.
+fn a_stalled_source_is_one_wait_behind(kind: &str) {
+    const WAITING: usize = 12;
+    let fed = two_segments("");
+    let cache = Cache::of(kind, fed.stream.port());
+    let requests = || -> u64 { fed.stream.stats().get("requests").unwrap() };
+    let playlist = fed.stream.playlist();
+    let (msn, part) = playlist.next_part();
+    let reload = format!("/live.m3u8?_HLS_msn={msn}&_HLS_part={part}");
+    for path in [reload, format!("/{}", playlist.hint.unwrap())] {
+        let before = requests();
+        let waiting = [(); WAITING].map(|()| Pending::get(cache.port, &path));
+        for pending in waiting {
+            let answer = pending.wait();
+            assert_eq!(answer.status, 503, "{path}: {}", answer.text());
+        }
+        let asked = requests() - before;
+        assert!(asked * 2 <= WAITING as u64, "{path}: {asked} times");
+    }
+}
+
+#[test]
+fn behind_varnish_a_stalled_source_is_one_wait() {
+    a_stalled_source_is_one_wait_behind("varnish");
+}
+
+#[test]
+fn behind_nginx_a_stalled_source_is_one_wait() {
+    a_stalled_source_is_one_wait_behind("nginx");
+}
+
+/// Rules DD-09 and DD-10: what makes no sense goes to the origin as it is, and is not made into something else on the way.
+fn senseless_directives_are_refused_through(kind: &str) {
+    let fed = two_segments("");
+    let cache = Cache::of(kind, fed.stream.port());
+    let mut viewer = Client::new(cache.port);
+    for query in [
+        "_HLS_part=1",
+        "_HLS_part=1&_HLS_skip=YES",
+        "_HLS_msn=&_HLS_part=1",
+        "_HLS_msn=1&_HLS_part=",
+        "_HLS_msn=",
+        "_HLS_msn=-1",
+        "_HLS_msn=x1",
+        "clientId=7&_HLS_msn=100&_HLS_part=0",
+    ] {
+        let path = format!("/live.m3u8?{query}");
+        assert_eq!(fed.stream.client().get(&path).status, 400, "{query}");
+        let answer = viewer.get(&path);
+        assert_eq!(answer.status, 400, "{query}: {}", answer.text());
+    }
+    // A directive is what is spelt like one.
+    let plain = viewer.get("/live.m3u8?_hls_msn=100&x_HLS_part=1&_HLS_skip=YES");
+    assert_eq!(plain.status, 200, "{}", plain.text());
+}
+
+#[test]
+fn varnish_passes_on_what_makes_no_sense() {
+    senseless_directives_are_refused_through("varnish");
+}
+
+#[test]
+fn nginx_passes_on_what_makes_no_sense() {
+    senseless_directives_are_refused_through("nginx");
 }
 
 /// Whoever asks the cache again and again makes it ask the origin.
