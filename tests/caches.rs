@@ -326,9 +326,8 @@ fn nginx_ends_what_is_for_the_operator_and_splits_nothing() {
 /// Two whole segments of five parts, and one part of the next.
 const FRAMES: usize = 2 * 30 + 6;
 
-#[test]
-fn what_waits_passes_over_http2_and_shares_one_request() {
-    let frames = Frames::test_picture(FRAMES + 12, 30);
+fn what_waits_passes_over_http2_and_shares_one_request_behind(kind: &str) {
+    let frames = Frames::test_picture(FRAMES + 18, 30);
     let fed = FedStream::new(&frames.caps, "");
     fed.stream.play();
     fed.push(&frames.buffers[..FRAMES]);
@@ -338,15 +337,11 @@ fn what_waits_passes_over_http2_and_shares_one_request() {
             .hint
             .filter(|hint| hint.ends_with("part_00011.m4s"))
     });
-    let cache = Cache::before(fed.stream.port());
+    let cache = Cache::of(kind, fed.stream.port());
     let parked = || -> u32 { fed.stream.stats().get("requests-parked").unwrap() };
     let requests = || -> u64 { fed.stream.stats().get("requests").unwrap() };
 
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let hint = runtime.block_on(async {
+    let hint = runtime().block_on(async {
         let viewer = Http2::connect(cache.tls_port).await;
         let entry = viewer.get("/live.m3u8").await;
         let hint = Playlist::read(entry.text()).hint.unwrap();
@@ -383,16 +378,42 @@ fn what_waits_passes_over_http2_and_shares_one_request() {
         assert_eq!(requests() - before, 2, "one reload and one part");
 
         // What was missing a moment ago is there as soon as it is.
-        let next = hint.replace("part_00011", "part_00013");
-        let early = viewer.get(&format!("/{next}")).await;
+        let next = format!("/{}", hint.replace("part_00011", "part_00013"));
+        let early = viewer.get(&next).await;
         assert_eq!(early.status, 404);
         fed.push(&frames.buffers[FRAMES + 6..]);
+        in_time(async {
+            while viewer.get(&next).await.status != 200 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
         fed.source.end_of_stream().unwrap();
         let last = viewer.get("/live.m3u8?_HLS_msn=4&_HLS_part=0").await;
         assert!(last.text().contains("#EXT-X-ENDLIST"), "{}", last.text());
+        hint
+    });
+    let plain = Client::new(cache.port).get(&format!("/{hint}"));
+    assert_eq!(plain.status, 200, "the part that was hinted at, in clear");
+}
 
-        // What is for the operator ends here.
-        // By whatever name they would get past the cache.
+#[test]
+fn what_waits_passes_over_http2_and_shares_one_request_behind_varnish() {
+    what_waits_passes_over_http2_and_shares_one_request_behind("varnish");
+}
+
+#[test]
+fn what_waits_passes_over_http2_and_shares_one_request_behind_nginx() {
+    what_waits_passes_over_http2_and_shares_one_request_behind("nginx");
+}
+
+/// By whatever name they would get past the cache.
+#[test]
+fn varnish_ends_what_is_for_the_operator() {
+    let fed = two_segments("");
+    let cache = Cache::before(fed.stream.port());
+    runtime().block_on(async {
+        let viewer = Http2::connect(cache.tls_port).await;
         for path in [
             "/stats.json",
             "/metrics",
@@ -409,13 +430,17 @@ fn what_waits_passes_over_http2_and_shares_one_request() {
         }
         let page = viewer.get("/").await;
         assert_eq!(page.status, 200, "the player page");
-        hint
     });
     let mut viewer = Client::new(cache.port);
     // Clients cut this off themselves, unless they mean harm.
     for path in ["/metrics#", "/live.m3u8#1"] {
         assert_eq!(viewer.get(path).status, 404, "{path}");
     }
-    let plain = viewer.get(&format!("/{hint}"));
-    assert_eq!(plain.status, 200, "the part that was hinted at, in clear");
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
 }
