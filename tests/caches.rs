@@ -28,6 +28,12 @@ use support::{
 
 const VIEWERS: usize = 500;
 
+/// How much later than the origin's an answer may come out of the cache.
+const LATE_AT_MOST: Duration = Duration::from_millis(50);
+
+/// How often somebody has to be woken for that: who fetches, who hands on, the viewer, and whoever notes it.
+const WAKES: u32 = 4;
+
 #[test]
 fn five_hundred_viewers_are_one_to_the_origin() {
     let stream = Stream::new(
@@ -38,9 +44,23 @@ fn five_hundred_viewers_are_one_to_the_origin() {
     stream.play();
     stream.playlist();
     let cache = Cache::before(stream.port());
+    let mut tries = Vec::new();
+    for _ in 0..3 {
+        let (late, allowed) = watch_behind(&cache, &stream);
+        if late <= allowed {
+            return;
+        }
+        tries.push((late, allowed));
+    }
+    panic!("answers come late after the origin's, and what this machine may be: {tries:?}");
+}
+
+/// Has them watch for a while. Answers how late after the origin's all but a hundredth of their answers came, and how late
+/// that may be on this machine.
+#[expect(clippy::print_stdout, reason = "what was seen, for whoever asks")]
+fn watch_behind(cache: &Cache, stream: &Stream) -> (Duration, Duration) {
     let requests = || -> u64 { stream.stats().get("requests").unwrap() };
     let before = requests();
-
     let report = Crowd {
         viewers: VIEWERS,
         place: Place {
@@ -48,6 +68,7 @@ fn five_hundred_viewers_are_one_to_the_origin() {
         },
         entry: "/live.m3u8".to_owned(),
         takes: Takes::HintedParts,
+        // The plain playlist is fetched twice a second while they come: there have to be many more of the others.
         span: Duration::from_secs(20),
         // Who watches there tells how late the cache is.
         origin: Some(SocketAddr::from(([127, 0, 0, 1], stream.port()))),
@@ -69,6 +90,13 @@ fn five_hundred_viewers_are_one_to_the_origin() {
         at_origin as f64 <= 1.05 * report.distinct as f64,
         "{at_origin} requests at the origin: {report}"
     );
+
+    let mut lateness = report.lateness;
+    lateness.sort_unstable();
+    let late = lateness[lateness.len() * 99 / 100];
+    let machine = *report.timers.iter().max().unwrap();
+    let span = |nanos: i64| Duration::from_nanos(nanos.try_into().unwrap_or(0));
+    (span(late), LATE_AT_MOST + span(machine) * WAKES)
 }
 
 /// A stream of two whole segments, which can be watched.
@@ -157,6 +185,41 @@ fn varnish_keeps_what_stays() {
 #[test]
 fn nginx_keeps_what_stays() {
     what_stays_is_kept_by("nginx");
+}
+
+/// A crowd that tunes in at once is one request, also when the playlist that was kept is over its time.
+fn a_crowd_that_tunes_in_is_one_request_behind(kind: &str) {
+    const CROWD: u64 = 64;
+    let fed = two_segments("");
+    let cache = Cache::of(kind, fed.stream.port());
+    let requests = || -> u64 { fed.stream.stats().get("requests").unwrap() };
+    runtime().block_on(async {
+        let viewer = Http2::connect(cache.tls_port).await;
+        let first = requests();
+        in_time(async {
+            // Until the time was over twice.
+            while requests() < first + 3 {
+                let before = requests();
+                let crowd = [(); CROWD as usize].map(|()| viewer.get_later("/live.m3u8"));
+                for one in crowd {
+                    assert_eq!(one.await.unwrap().status, 200);
+                }
+                let asked = requests() - before;
+                assert!(asked * 4 <= CROWD, "{asked} requests for {CROWD}");
+            }
+        })
+        .await;
+    });
+}
+
+#[test]
+fn behind_varnish_a_crowd_that_tunes_in_is_one_request() {
+    a_crowd_that_tunes_in_is_one_request_behind("varnish");
+}
+
+#[test]
+fn behind_nginx_a_crowd_that_tunes_in_is_one_request() {
+    a_crowd_that_tunes_in_is_one_request_behind("nginx");
 }
 
 /// Rule DD-17 for many: when the source has stopped they are told together, and not one after the other, each when his own
