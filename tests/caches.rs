@@ -470,6 +470,81 @@ fn what_waits_passes_over_http2_and_shares_one_request_behind_nginx() {
     what_waits_passes_over_http2_and_shares_one_request_behind("nginx");
 }
 
+/// The same once more, through a cache that asks a cache.
+#[test]
+fn what_waits_passes_a_shield_and_an_edge() {
+    let frames = Frames::test_picture(FRAMES + 6, 30);
+    let fed = FedStream::new(&frames.caps, "");
+    fed.stream.play();
+    fed.push(&frames.buffers[..FRAMES]);
+    wait_for_parts(&fed.stream, 11);
+    let shield = Cache::before(fed.stream.port());
+    let edges = [(); 2].map(|()| Cache::before(shield.port));
+    let requests = || -> u64 { fed.stream.stats().get("requests").unwrap() };
+    let hint = fed.stream.playlist().hint.unwrap();
+    let before = requests();
+    let reload = "/live.m3u8?_HLS_msn=3&_HLS_part=1";
+    let waiting: Vec<Pending> = [reload, &format!("/{hint}")]
+        .into_iter()
+        .flat_map(|path| edges.each_ref().map(|edge| Pending::get(edge.port, path)))
+        .collect();
+    wait_until("both at the origin", || {
+        fed.stream.stats().get::<u32>("requests-parked") == Ok(2)
+    });
+    fed.push(&frames.buffers[FRAMES..]);
+    let answers: Vec<_> = waiting.into_iter().map(Pending::wait).collect();
+    for pair in answers.chunks(2) {
+        assert_eq!([pair[0].status, pair[1].status], [200; 2], "{answers:?}");
+        assert_eq!(pair[0].body, pair[1].body);
+    }
+    assert!(answers[0].text().contains("part_00011.m4s"));
+    assert_eq!(requests() - before, 2, "one reload and one part");
+    // The edge's playlist follows the shield's.
+    wait_until("the part in the edge's playlist", || {
+        let entry = Client::new(edges[0].port).get("/live.m3u8");
+        Playlist::read(entry.text()).parts().count() == 12
+    });
+}
+
+/// A delta update and the whole playlist have the same numbers, and are not the same answer.
+fn a_delta_is_not_taken_for_the_whole_by(kind: &str) {
+    let frames = Frames::test_picture(9 * 30 + 6, 30);
+    let fed = FedStream::new(&frames.caps, "");
+    fed.stream.play();
+    fed.push(&frames.buffers);
+    wait_until("nine segments", || {
+        fed.stream.playlist().next_part() == (10, 1)
+    });
+    let cache = Cache::of(kind, fed.stream.port());
+    let mut viewer = Client::new(cache.port);
+    let mut get = |query: &str| {
+        let answer = viewer.get(&format!("/live.m3u8?{query}"));
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text());
+        answer.text().to_owned()
+    };
+    // Once from the origin and once from the cache.
+    for _ in 0..2 {
+        for directives in ["", "&_HLS_msn=9&_HLS_part=4", "&_HLS_msn=9"] {
+            let whole = get(&format!("clientId=7{directives}"));
+            let before = get(&format!("_HLS_skip=YES{directives}"));
+            let behind = get(&format!("clientId=7{directives}&_HLS_skip=YES"));
+            assert!(!whole.contains("#EXT-X-SKIP"), "{directives}: {whole}");
+            assert!(before.contains("#EXT-X-SKIP"), "{directives}: {before}");
+            assert_eq!(before, behind, "{directives}");
+        }
+    }
+}
+
+#[test]
+fn a_delta_is_not_taken_for_the_whole_by_varnish() {
+    a_delta_is_not_taken_for_the_whole_by("varnish");
+}
+
+#[test]
+fn a_delta_is_not_taken_for_the_whole_by_nginx() {
+    a_delta_is_not_taken_for_the_whole_by("nginx");
+}
+
 /// By whatever name they would get past the cache.
 #[test]
 fn varnish_ends_what_is_for_the_operator() {
