@@ -35,8 +35,13 @@ fn connect(port: u16) -> TcpStream {
 }
 
 /// Asks on this connection and no other.
-fn ask(mut connection: &TcpStream, path: &str) -> Answer {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+fn ask(connection: &TcpStream, path: &str) -> Answer {
+    request(connection, &format!("GET {path}"), "")
+}
+
+/// The same with another method, and with lines of the head.
+fn request(mut connection: &TcpStream, what: &str, headers: &str) -> Answer {
+    let request = format!("{what} HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
     connection.write_all(request.as_bytes()).unwrap();
     http::read_answer(&mut BufReader::new(connection), false).unwrap()
 }
@@ -98,6 +103,48 @@ fn senseless_heads_are_refused() {
         assert!(answer.ends_with(status), "{head:?}: {answer}");
     }
     assert_eq!(stream.client().get("/stats.json").status, 200);
+}
+
+/// RFC 9110 8.6: a 204 says nothing of a length, and a 304 that of what is not sent again, if any. By itself tiny_http says 0.
+#[test]
+fn an_answer_without_a_body_has_no_length() {
+    let frames = Frames::test_picture(40, 30);
+    let fed = FedStream::new(&frames.caps, "http-engine=tiny-http");
+    fed.stream.play();
+    fed.push(&frames.buffers);
+    support::wait_until("all parts", || fed.stream.playlist().next_part() == (2, 1));
+    let playlist = fed.stream.playlist();
+    let connection = connect(fed.stream.port());
+    for path in [
+        "/live.m3u8".to_owned(),
+        format!("/{}", playlist.segments[0].uri),
+    ] {
+        let whole = ask(&connection, &path);
+        assert_eq!(whole.status, 200, "{path}");
+        let tag = whole.header("etag").unwrap();
+        let headers = format!("If-None-Match: {tag}\r\nTE: chunked\r\n");
+        for method in ["GET", "HEAD"] {
+            let held = request(&connection, &format!("{method} {path}"), &headers);
+            assert_eq!(held.status, 304, "{path}");
+            assert_bodiless(&held);
+            for name in ["etag", "cache-control"] {
+                assert_eq!(held.header(name), whole.header(name), "{path}");
+            }
+        }
+        let preflight = request(&connection, &format!("OPTIONS {path}"), "");
+        assert_eq!(preflight.status, 204, "{path}");
+        assert_bodiless(&preflight);
+        assert!(preflight.header("access-control-allow-methods").is_some());
+        // Where the answer ends is no question: the next one is whole.
+        assert_eq!(ask(&connection, &path).body, whole.body);
+    }
+}
+
+fn assert_bodiless(answer: &Answer) {
+    for name in ["content-length", "transfer-encoding"] {
+        assert_eq!(answer.header(name), None, "{name}: {answer:?}");
+    }
+    assert!(answer.header("date").is_some(), "{answer:?}");
 }
 
 /// Fifty requests that wait are fifty values; nobody else waits for them.

@@ -224,22 +224,36 @@ fn write(writing: Writing) {
         .iter()
         .filter_map(|(name, value)| Header::from_bytes(*name, value.as_bytes()).ok())
         .collect();
+    let status = StatusCode(answer.status);
     let body = Chunks(answer.body.chunks.into());
-    let response = Response::new(
-        StatusCode(answer.status),
-        headers,
-        body,
-        length.or(Some(0)),
-        None,
-    )
-    // Players want to know how much comes.
-    .with_chunked_threshold(usize::MAX);
-    if has_body {
+    let response = Response::new(status, headers, body, length.or(Some(0)), None)
+        // Players want to know how much comes.
+        .with_chunked_threshold(usize::MAX);
+    let ends_with_head = matches!(status.0, 204 | 304);
+    if ends_with_head && !has_body {
+        let _ = write_head(request, response);
+    } else if has_body {
         // Dropped, the rest of the request would be waited for. So connection and thread are given up.
         std::mem::forget(request.upgrade("none", response));
     } else {
         let _ = request.respond(response);
     }
+}
+
+/// Writes an answer that ends with its head, and says nothing of a length (RFC 9110 8.6): tiny_http says that it is 0, or that
+/// chunks come.
+fn write_head(request: tiny_http::Request, response: Response<Chunks>) -> io::Result<()> {
+    let mut head = Vec::new();
+    // Without the headers of the request, which could ask for chunks.
+    response.raw_print(&mut head, request.http_version().clone(), &[], true, None)?;
+    let end = b"Content-Length: 0\r\n\r\n";
+    if head.ends_with(end) {
+        head.truncate(head.len() - end.len());
+        head.extend_from_slice(b"\r\n");
+    }
+    let mut out = request.into_writer();
+    out.write_all(&head)?;
+    out.flush()
 }
 
 /// The bytes of an answer, one piece after the other.
