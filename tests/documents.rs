@@ -4,7 +4,10 @@
 
 mod support;
 
-use support::{check::play_and_check, http::Client, stream::Stream};
+use std::io::Read;
+
+use flate2::read::GzDecoder;
+use support::{check::play_and_check, http::Client, playlist::Playlist, stream::Stream};
 
 fn ended() -> (Stream, support::check::Run) {
     let mut stream = Stream::new(
@@ -152,6 +155,135 @@ fn check_methods(client: &mut Client, media: &str) {
         assert_eq!(answer.status, 405, "{method}");
         assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
         assert!(answer.header("allow").unwrap().contains("GET"));
+    }
+}
+
+/// Rules HT-06 and HT-07.
+#[test]
+fn what_is_text_comes_in_gzip_to_those_who_take_it() {
+    let (stream, run) = ended();
+    let mut client = stream.client();
+    for path in ["/live.m3u8", "/"] {
+        let plain = client.get(path);
+        assert_eq!(plain.header("content-encoding"), None, "{path}");
+        let packed = client.get_with("Accept-Encoding", "br, gzip;q=0.5", path);
+        assert_eq!(packed.header("content-encoding"), Some("gzip"), "{path}");
+        assert_eq!(unpack(&packed.body), plain.body, "{path}");
+        assert!(packed.body.len() < plain.body.len(), "{path}");
+        for answer in [&plain, &packed] {
+            assert_eq!(answer.header("vary"), Some("Accept-Encoding"), "{path}");
+        }
+        let refused = client.get_with("Accept-Encoding", "gzip;q=0", path);
+        assert_eq!(refused.header("content-encoding"), None, "{path}");
+        assert_eq!(refused.body, plain.body, "{path}");
+    }
+    let document = client.get_with("Accept-Encoding", "gzip", "/timestamps.json");
+    let document: serde_json::Value = serde_json::from_slice(&unpack(&document.body)).unwrap();
+    assert_eq!(document["segments"].as_object().unwrap().len(), 3);
+    // Media is compressed already.
+    let media = format!("/{}", run.playlist.segments[0].uri);
+    let whole = client.body(&media);
+    let answer = client.get_with("Accept-Encoding", "gzip", &media);
+    assert_eq!(answer.header("content-encoding"), None);
+    assert_eq!(answer.body, whole);
+}
+
+fn unpack(body: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    GzDecoder::new(body).read_to_end(&mut plain).unwrap();
+    plain
+}
+
+/// Rules MR-08 and MR-09, over the borders of the parts a segment is made of.
+#[test]
+fn media_comes_in_ranges() {
+    let (stream, run) = ended();
+    let mut client = stream.client();
+    let segment = &run.playlist.segments[0];
+    let first_part = client.body(&format!("/{}", segment.parts[0].uri)).len();
+    for uri in [&segment.uri, &segment.map, &segment.parts[1].uri] {
+        let path = format!("/{uri}");
+        let whole = client.body(&path);
+        let length = whole.len();
+        let border = first_part.min(length - 2);
+        for (range, from, to) in [
+            ("bytes=0-0".to_owned(), 0, 1),
+            (
+                format!("bytes={}-{border}", border - 1),
+                border - 1,
+                border + 1,
+            ),
+            (format!("bytes={border}-"), border, length),
+            ("bytes=-7".to_owned(), length - 7, length),
+            (format!("bytes=1-{}", length * 2), 1, length),
+        ] {
+            let answer = client.get_with("Range", &range, &path);
+            assert_eq!(answer.status, 206, "{path} {range}");
+            assert!(answer.body == whole[from..to], "{path} {range}");
+            let told = format!("bytes {from}-{}/{length}", to - 1);
+            assert_eq!(answer.header("content-range"), Some(&*told), "{path}");
+        }
+        let past = client.get_with("Range", &format!("bytes={length}-"), &path);
+        assert_eq!(past.status, 416, "{path}");
+        let told = format!("bytes */{length}");
+        assert_eq!(past.header("content-range"), Some(&*told), "{path}");
+        assert_eq!(past.header("access-control-allow-origin"), Some("*"));
+        // And what is no range is none.
+        let whole_again = client.get_with("Range", "lines=1-2", &path);
+        assert_eq!(whole_again.status, 200, "{path}");
+        assert!(whole_again.body == whole, "{path}");
+    }
+}
+
+/// Rule MR-11.
+#[test]
+fn what_a_client_holds_is_not_sent_again() {
+    let (stream, run) = ended();
+    let mut client = stream.client();
+    let segment = &run.playlist.segments[0];
+    for path in [
+        "/live.m3u8".to_owned(),
+        "/".to_owned(),
+        format!("/{}", segment.uri),
+        format!("/{}", segment.map),
+    ] {
+        let whole = client.get(&path);
+        let tag = whole.header("etag").unwrap();
+        for held in [tag, &format!("\"other\", W/{tag}")] {
+            let answer = client.get_with("If-None-Match", held, &path);
+            assert_eq!(answer.status, 304, "{path} {held}");
+            assert_eq!(answer.header("etag"), Some(tag), "{path}");
+            assert_eq!(
+                answer.header("cache-control"),
+                whole.header("cache-control"),
+                "{path}"
+            );
+        }
+        let other = client.get_with("If-None-Match", "\"other\"", &path);
+        assert_eq!(other.status, 200, "{path}");
+        assert!(other.body == whole.body, "{path}");
+    }
+}
+
+#[test]
+fn chosen_parameters_go_on_into_the_uris_of_a_playlist() {
+    let mut stream = Stream::new(
+        "videotestsrc num-buffers=60 ! video/x-raw,width=160,height=120,framerate=30/1 \
+         ! x264enc tune=zerolatency speed-preset=ultrafast ! h264parse",
+        "carry-query=session,cdn",
+    );
+    let plain = stream.play_to_end();
+    let mut client = stream.client();
+    let text = client.body("/live.m3u8?_HLS_msn=1&session=a1&clientId=7&cdn=x");
+    let carried = Playlist::read(std::str::from_utf8(&text).unwrap());
+    let expected: Vec<String> = plain
+        .uris()
+        .into_iter()
+        .map(|uri| format!("{uri}?session=a1&cdn=x"))
+        .collect();
+    assert_eq!(carried.uris(), expected);
+    for uri in carried.uris() {
+        client.body(&format!("/{uri}"));
     }
 }
 

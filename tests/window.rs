@@ -47,3 +47,32 @@ fn everything_named_is_there_while_the_window_slides() {
     let published = fed.stream.stats().get::<u64>("bytes-published").unwrap();
     assert!(kept * 2 < published, "{kept} of {published} bytes kept");
 }
+
+/// Rules DD-11 to DD-13: what a delta leaves out stands in the playlist before it, and the rest is the same.
+#[test]
+fn a_delta_leaves_out_what_is_long_known() {
+    let frames = Frames::test_picture(9 * 30 + 6, 30);
+    let fed = FedStream::new(&frames.caps, "");
+    fed.stream.play();
+    fed.push(&frames.buffers);
+    support::wait_until("nine segments and a part", || {
+        fed.stream.playlist().next_part() == (10, 1)
+    });
+    let mut client = fed.stream.client();
+    let mut text = |path: &str| String::from_utf8(client.body(path)).unwrap();
+    let whole = text("/live.m3u8");
+    assert!(whole.contains("CAN-SKIP-UNTIL=6.0,"), "{whole}");
+    // More than six target durations from the end.
+    let skip = "#EXT-X-SKIP:SKIPPED-SEGMENTS=3\n";
+    let third = "segment_00003.m4s\n";
+    let from = whole.find("#EXT-X-MAP").unwrap();
+    let to = whole.find(third).unwrap() + third.len();
+    for query in ["", "&_HLS_msn=3", "&_HLS_msn=10&_HLS_part=0"] {
+        let delta = text(&format!("/live.m3u8?_HLS_skip=YES{query}"));
+        assert!(delta.contains(skip), "{query}: {delta}");
+        let expanded = delta
+            .replace("#EXT-X-VERSION:9\n", "#EXT-X-VERSION:6\n")
+            .replace(skip, &whole[from..to]);
+        assert_eq!(expanded, whole, "{query}");
+    }
+}

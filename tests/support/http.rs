@@ -65,6 +65,15 @@ impl Client {
         self.request("GET", path)
     }
 
+    /// The answer to GET with one more header.
+    pub fn get_with(&mut self, name: &str, value: &str, path: &str) -> Answer {
+        let usual = self.headers.clone();
+        self.headers.push_str(&format!("{name}: {value}\r\n"));
+        let answer = self.get(path);
+        self.headers = usual;
+        answer
+    }
+
     /// The body of what has to be there.
     pub fn body(&mut self, path: &str) -> Vec<u8> {
         let answer = self.get(path);
