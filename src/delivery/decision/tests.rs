@@ -509,21 +509,33 @@ fn each_playlist_has_a_version_of_its_own_and_the_entry_has_the_main_ones() {
 
 #[test]
 fn what_may_be_cached() {
-    let stream = Stream::with_segments(3);
-    let caching = |path| match ask(&stream, path, Nanos(0)) {
-        Decision::Reply(reply) => reply.caching.header(),
-        other => panic!("{path}: {other:?}"),
-    };
-    for (path, expected) in [
-        ("/live.m3u8", "no-cache"),
-        ("/live.m3u8?_HLS_msn=3", "public, max-age=0, s-maxage=6"),
-        ("/run/part_00001.m4s", "public, max-age=60, immutable"),
-        ("/run/segment_00002.m4s", "public, max-age=60, immutable"),
-        ("/run/init.mp4", "public, max-age=86400, immutable"),
-        ("/timestamps.json", "no-store"),
-        ("/stats.json", "no-store"),
-        ("/", "no-cache"),
-    ] {
-        assert_eq!(caching(path), expected, "{path}");
+    // The least for media is a minute.
+    for (target_duration, playlist, media) in [(1, 6, 60), (10, 60, 60), (12, 72, 72)] {
+        let constants = Constants {
+            target_duration,
+            ..CONSTANTS
+        };
+        let mut stream = Stream::new(SETTINGS, constants);
+        for _ in 0..3 {
+            stream.segment(u64::from(target_duration) * 5);
+        }
+        let caching = |path| match ask(&stream, path, Nanos(0)) {
+            Decision::Reply(reply) => reply.caching.header(),
+            other => panic!("{path}: {other:?}"),
+        };
+        let playlist = format!("public, max-age=0, s-maxage={playlist}");
+        let media = format!("public, max-age={media}, immutable");
+        for (path, expected) in [
+            ("/live.m3u8", "no-cache"),
+            ("/live.m3u8?_HLS_msn=3", playlist.as_str()),
+            ("/run/part_00001.m4s", media.as_str()),
+            ("/run/segment_00002.m4s", media.as_str()),
+            ("/run/init.mp4", "public, max-age=86400, immutable"),
+            ("/timestamps.json", "no-store"),
+            ("/stats.json", "no-store"),
+            ("/", "no-cache"),
+        ] {
+            assert_eq!(caching(path), expected, "{target_duration}: {path}");
+        }
     }
 }

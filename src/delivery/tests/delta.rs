@@ -1,5 +1,7 @@
 //! Delta updates: a player that has an older playlist and gets one knows what the whole one says.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use crate::delivery::playlist::{PlaylistStyle, render, render_delta};
@@ -127,6 +129,7 @@ impl Playlist {
         }
         self.segments = segments;
         self.skipped = 0;
+        self.version = before.version;
         self
     }
 }
@@ -246,6 +249,45 @@ fn deltas_are_for_live_playlists_that_have_something_to_skip() {
     assert_eq!(content(&stream, "_HLS_skip=YES"), whole, "not offered");
 }
 
+/// Half the Skip Boundary.
+fn retain_what_a_player_may_have(before: &mut Vec<(Nanos, Playlist)>, stream: &Stream) {
+    before.retain(|(at, _)| stream.position.0 - at.0 <= Nanos::from_seconds(3).0);
+}
+
+/// DD-12 for every n: from nothing skipped to all that ever is, for each length of the playlist, at each part.
+#[test]
+fn every_number_of_segments_is_skipped_and_comes_back() {
+    for playlist_length in 7..=30 {
+        let mut stream = of_length(playlist_length);
+        let mut before: Vec<(Nanos, Playlist)> = Vec::new();
+        let mut skipped = BTreeSet::new();
+        for _ in 0..playlist_length + 4 {
+            for part in 0..=5 {
+                if part < 5 {
+                    stream.part();
+                } else {
+                    stream.end_segment();
+                }
+                let Some(text) = full(&stream) else {
+                    continue;
+                };
+                let whole = Playlist::read(&text);
+                let shorter = Playlist::read(&delta(&stream));
+                skipped.insert(shorter.skipped);
+                retain_what_a_player_may_have(&mut before, &stream);
+                for (_, known) in &before {
+                    let expanded = shorter.clone().expand(known);
+                    assert_eq!(expanded, whole, "{playlist_length}: {text}");
+                }
+                before.push((stream.position, whole));
+            }
+        }
+        // All but those that six target durations reach into.
+        let expected = 0..=playlist_length - 6;
+        assert!(skipped.into_iter().eq(expected), "{playlist_length}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
@@ -284,11 +326,9 @@ proptest! {
                 prop_assert_eq!(shorter.skipped, stream.window().skippable());
                 prop_assert_eq!(shorter.version, if shorter.skipped > 0 { 9 } else { 6 });
                 skipped += shorter.skipped;
-                before.retain(|(at, _)| stream.position.0 - at.0 <= Nanos::from_seconds(3).0);
+                retain_what_a_player_may_have(&mut before, &stream);
                 for (_, known) in &before {
-                    let mut expanded = shorter.clone().expand(known);
-                    expanded.version = whole.version;
-                    prop_assert_eq!(&expanded, &whole);
+                    prop_assert_eq!(&shorter.clone().expand(known), &whole);
                 }
                 before.push((stream.position, whole));
             }
