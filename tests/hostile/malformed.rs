@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    siege::Siege,
-    support::{PATIENCE, http::read_answer},
+    siege::{self, Siege},
+    support::{PATIENCE, http::read_answer, playlist::Playlist},
 };
 
 /// What became of a connection.
@@ -90,6 +90,16 @@ fn requests() -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
         (
             "two Content-Lengths",
             post("Content-Length: 4\r\nContent-Length: 5\r\n"),
+            &[400],
+        ),
+        (
+            "two equal Content-Lengths",
+            post("Content-Length: 4\r\nContent-Length: 4\r\n"),
+            &[413],
+        ),
+        (
+            "a list of equal Content-Lengths",
+            post("Content-Length: 4, 4\r\n"),
             &[400],
         ),
         (
@@ -314,9 +324,10 @@ fn overflow(siege: &Siege) -> String {
 /// Answers come in the order of the requests, the held one and all behind it when its part is there.
 fn pipeline(siege: &Siege) -> String {
     const PARKED: usize = 50;
+    let (msn, part) = siege.part_to_park_for();
     let paths: Vec<(String, u16)> = (0..100)
         .map(|place| match (place, place * place % 7) {
-            (PARKED, _) => (siege.parking_path(), 200),
+            (PARKED, _) => (siege::parking_path(msn, part), 200),
             (_, 0) => ("/timestamps.json".to_owned(), 200),
             (_, 1) => (format!("/nothing_{place}"), 404),
             (_, 2) => ("/live.m3u8?_HLS_part=1".to_owned(), 400),
@@ -330,12 +341,24 @@ fn pipeline(siege: &Siege) -> String {
     let mut connection = connect(siege.port);
     connection.write_all(requests.as_bytes()).unwrap();
     let mut connection = BufReader::new(connection);
+    let mut edge = (0, 0);
     for (place, (path, status)) in paths.iter().enumerate() {
         let answer = read_answer(&mut connection, false)
             .unwrap_or_else(|error| panic!("{place}: {path}: {error}"));
         assert_eq!(answer.status, *status, "{place}: {path}");
         let is_json = answer.header("content-type") == Some("application/json");
         assert_eq!(is_json, path.ends_with(".json"), "{place}: {path}");
+        if path.starts_with("/live.m3u8") && answer.status == 200 {
+            // None is of an earlier moment than the one before it, and the held one is of the moment it was held for.
+            let next = Playlist::read(answer.text()).next_part();
+            assert!(next >= edge, "{place}: {path}: {next:?} after {edge:?}");
+            assert!(
+                place != PARKED || next > (msn, part),
+                "{path}: {}",
+                answer.text()
+            );
+            edge = next;
+        }
     }
     "all answered in their order".to_owned()
 }
