@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use support::{
     playlist::Playlist,
     secure::{Http2, in_time, whole},
-    stream::{FedStream, Frames, TEN_TIMES_AS_LONG},
+    stream::{FedStream, Frames, Stream, TEN_TIMES_AS_LONG},
 };
 
 /// Bytes of a body that may be on the way unread: far less than a segment.
@@ -215,4 +215,86 @@ async fn who_leaves_an_answer_lying_is_cut_off() {
     let client = Http2::connect(live.port()).await;
     let answer = whole(client.begin(&path).await.unwrap()).await;
     assert_eq!(answer.status, 200);
+}
+
+/// A stream of two seconds that has ended, by which those are judged who ask for it.
+fn ended(set: impl FnOnce(&gst::Element)) -> Stream {
+    let mut stream = Stream::new(
+        "videotestsrc num-buffers=60 ! video/x-raw,width=160,height=120,framerate=30/1 \
+         ! x264enc tune=zerolatency speed-preset=ultrafast ! h264parse",
+        "tls-port=-1",
+    );
+    set(&stream.sink);
+    stream.play();
+    stream.wait_for_message("end of stream", |message| {
+        matches!(message.view(), gst::MessageView::Eos(_)).then_some(())
+    });
+    stream
+}
+
+/// There is no Host: what it is called stands in `:authority`, and if there is a Host all the same it says nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn by_another_name_nobody_is_served() {
+    let stream = ended(|sink| sink.set_property("allowed-hosts", "watch.example, [::1]:8443"));
+    let client = Http2::connect(stream.tls_port()).await;
+    for (authority, host, status) in [
+        ("watch.example", None, 200),
+        ("WATCH.example:8443", None, 200),
+        ("[::1]:8443", None, 200),
+        ("[::1]:8444", None, 421),
+        ("localhost", None, 421),
+        ("evil.example", None, 421),
+        ("watch.example.evil.example", None, 421),
+        ("evil.example", Some("watch.example"), 421),
+        ("watch.example", Some("evil.example"), 200),
+    ] {
+        let url = format!("https://{authority}/live.m3u8");
+        let (name, value) = host.map_or(("x-none", "x"), |host| ("host", host));
+        let answer = client.get_with(name, value, &url).await;
+        assert_eq!(answer.status, status, "{authority} {host:?}");
+        if status == 421 {
+            let text = answer.text();
+            assert!(text.contains("allowed-hosts"), "{text}");
+        }
+    }
+    let stats = stream.stats();
+    assert_eq!(stats.get::<u64>("refused-misdirected"), Ok(5));
+    assert!(!client.is_closed(), "a request was refused, not its client");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn each_way_to_show_the_access_token_reaches_the_media() {
+    const TOKEN: &str = "a-s3cret-t0ken";
+    let stream = ended(|sink| sink.set_property("access-token", TOKEN));
+    let client = Http2::connect(stream.tls_port()).await;
+    let bearer = format!("Bearer {TOKEN}");
+    for (path, authorization, status) in [
+        ("/live.m3u8".to_owned(), None, 401),
+        ("/live.m3u8?token=wrong".to_owned(), None, 401),
+        ("/t/wrong/live.m3u8".to_owned(), None, 401),
+        ("/live.m3u8".to_owned(), Some("Bearer wrong"), 401),
+        ("/live.m3u8".to_owned(), Some(&*bearer), 200),
+        (format!("/live.m3u8?token={TOKEN}"), None, 200),
+        (format!("/t/{TOKEN}/live.m3u8"), None, 200),
+    ] {
+        let (name, value) = authorization.map_or(("x-none", "x"), |by| ("authorization", by));
+        let get = async |path: &str| {
+            let url = format!("https://localhost{path}");
+            client.get_with(name, value, &url).await
+        };
+        let entry = get(&path).await;
+        assert_eq!(entry.status, status, "{path} {authorization:?}");
+        if status == 401 {
+            assert!(entry.header("www-authenticate").is_some(), "{path}");
+            continue;
+        }
+        // Relative to where the playlist is, as a player takes it.
+        let folder = &path[..path.find("live.m3u8").unwrap()];
+        for uri in Playlist::read(entry.text()).uris() {
+            let media = get(&format!("{folder}{uri}")).await;
+            assert_eq!(media.status, 200, "{folder}{uri}");
+        }
+    }
+    let stats = stream.stats();
+    assert_eq!(stats.get::<u64>("refused-unauthorized"), Ok(4));
 }

@@ -166,9 +166,15 @@ impl Http2 {
 
     /// GET by a page of that origin.
     pub async fn get_for_page(&self, origin: &str, path: &str) -> Answer {
-        let mut request = request("GET", &format!("https://localhost{path}"));
-        let origin = origin.parse().unwrap();
-        request.headers_mut().insert("origin", origin);
+        self.get_with("origin", origin, &format!("https://localhost{path}"))
+            .await
+    }
+
+    /// GET of a whole URL, whose host becomes `:authority`, with one header more.
+    pub async fn get_with(&self, name: &'static str, value: &str, url: &str) -> Answer {
+        let mut request = request("GET", url);
+        let value = value.parse().unwrap();
+        request.headers_mut().insert(name, value);
         whole(self.send_request(request).await.unwrap()).await
     }
 
