@@ -124,6 +124,7 @@ fn measure_mode(mode: &str, ending: Ending, bar: f64, table: &mut Table) -> Outc
     }
     let answers = process::finish(client)?;
     let mut delays = Vec::new();
+    let mut asked_late = 0;
     for answer in answers {
         let [part, asked, answered] = answer[..] else {
             return Err("a client printed something else".into());
@@ -132,10 +133,12 @@ fn measure_mode(mode: &str, ending: Ending, bar: f64, table: &mut Table) -> Outc
         let closed = *finished.get(file).ok_or("a part of no file was served")?;
         if asked < closed {
             delays.push(answered - closed);
+        } else {
+            asked_late += 1;
         }
     }
     let what = format!("{mode}: {} -> blocked reload read", ending.text());
-    show(&what, &Sorted::new(delays), bar, table);
+    show(&what, &Sorted::new(delays), asked_late, bar, table);
     Ok(())
 }
 
@@ -148,13 +151,13 @@ fn measure_own_files(footage: &Footage, table: &mut Table) -> Outcome<()> {
     let mut answers = process::finish(client)?;
     // Now and then an answer goes out between two parts of a segment; how late that is says nothing of files.
     answers.retain(|answer| (answer[0] + 1) % PARTS_A_SEGMENT == 0);
-    let (delays, _) = live.seen()?.delays(&answers, 1)?;
+    let (delays, asked_late) = live.seen()?.delays(&answers, 1)?;
     let what = "inotify, with pads: key frame after a segment in -> blocked reload read";
-    show(what, &delays, INOTIFY_BAR, table);
+    show(what, &delays, asked_late, INOTIFY_BAR, table);
     Ok(())
 }
 
-fn show(what: &str, delays: &Sorted, bar: f64, table: &mut Table) {
+fn show(what: &str, delays: &Sorted, asked_late: usize, bar: f64, table: &mut Table) {
     let count = delays.len();
     table.bar(
         format!("{what}, p50 of {count}"),
@@ -166,4 +169,10 @@ fn show(what: &str, delays: &Sorted, bar: f64, table: &mut Table) {
         format!("{what}, p99"),
         format!("{:.2} ms", delays.percentile_ms(99)),
     );
+    if asked_late > 0 {
+        table.note(
+            format!("{what}, not counted: asked after the file was finished"),
+            asked_late.to_string(),
+        );
+    }
 }

@@ -175,6 +175,7 @@ fn measure_delays(
         let entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
         seen.entries.clone_from(&entries);
         let mut delays = Vec::new();
+        let mut not_counted = 0;
         for answer in answers.iter().skip(WARM_UP) {
             let [part, asked, answered] = answer[..] else {
                 return Err("a client printed something else".into());
@@ -185,6 +186,8 @@ fn measure_delays(
                 && asked < complete.monotonic
             {
                 delays.push(answered - complete.monotonic);
+            } else {
+                not_counted += 1;
             }
         }
         let delays = Sorted::new(delays);
@@ -204,6 +207,12 @@ fn measure_delays(
             P99_BAR,
             "ms",
         );
+        if not_counted > 0 {
+            table.note(
+                format!("{what}: the same of {pad}, not counted: asked after the frame, or not announced"),
+                not_counted.to_string(),
+            );
+        }
         let stats = sink
             .property::<gst::Structure>("stats")
             .get::<gst::Structure>(pad)?;

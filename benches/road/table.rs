@@ -7,12 +7,12 @@ use std::fmt;
 pub(crate) struct Table(Vec<[String; 4]>);
 
 impl Table {
-    /// A figure that has to stay at or under `bar`; both in `unit`.
+    /// A figure that has to stay at or under `bar`; both in `unit`. One that is no number was not measured, and misses it.
     pub(crate) fn bar(&mut self, what: impl Into<String>, figure: f64, bar: f64, unit: &str) {
         let verdict = if figure <= bar { "ok" } else { "MISSED" };
         self.0.push([
             what.into(),
-            format!("{figure:.2} {unit}"),
+            measured(figure, unit),
             format!("<= {bar} {unit}"),
             verdict.to_owned(),
         ]);
@@ -29,7 +29,7 @@ impl Table {
         let verdict = if figure >= bar { "ok" } else { "MISSED" };
         self.0.push([
             what.into(),
-            format!("{figure:.2} {unit}"),
+            measured(figure, unit),
             format!(">= {bar} {unit}"),
             verdict.to_owned(),
         ]);
@@ -39,6 +39,14 @@ impl Table {
     pub(crate) fn note(&mut self, what: impl Into<String>, figure: impl Into<String>) {
         self.0
             .push([what.into(), figure.into(), "-".to_owned(), String::new()]);
+    }
+}
+
+fn measured(figure: f64, unit: &str) -> String {
+    if figure.is_nan() {
+        "not measured".to_owned()
+    } else {
+        format!("{figure:.2} {unit}")
     }
 }
 
@@ -81,11 +89,11 @@ impl Sorted {
         self.0.len()
     }
 
-    /// The nearest-rank percentile, in milliseconds.
+    /// The nearest-rank percentile, in milliseconds; not a number where there are none.
     pub(crate) fn percentile_ms(&self, percent: usize) -> f64 {
         let rank = (self.0.len() * percent).div_ceil(100);
-        let value = self.0.get(rank.saturating_sub(1)).copied().unwrap_or(0);
-        value as f64 / 1e6
+        let value = self.0.get(rank.saturating_sub(1));
+        value.map_or(f64::NAN, |value| *value as f64 / 1e6)
     }
 
     pub(crate) fn max_ms(&self) -> f64 {

@@ -44,25 +44,30 @@ for (let round = 0; round < starts; round += 1) {
     await page.goto(server);
     await page.evaluate(watchPicture, { FIELD, FIELDS, BITS });
     await page.evaluate(start, { playlist, options });
-    await page.waitForFunction(() => glass.firstFrame !== null || glass.error, null, { timeout: START_DEADLINE_MS });
-    await page.waitForFunction((end) => glass.error || performance.now() > end,
-      await page.evaluate((span) => glass.firstFrame + span * 1000, seconds), { timeout: (seconds + 30) * 1000 });
+    // A player that breaks off is not watched any further: what it is said to have done is then of a shorter time.
+    try {
+      await page.waitForFunction(() => glass.firstFrame !== null || glass.error, null, { timeout: START_DEADLINE_MS });
+      await page.waitForFunction((end) => glass.error || performance.now() > end,
+        await page.evaluate((span) => glass.firstFrame + span * 1000, seconds), { timeout: (seconds + 30) * 1000 });
+    } catch (error) {
+      const [reason] = error.message.split('\n');
+      await page.evaluate((text) => { glass.error ??= text; }, reason);
+    }
     console.log(JSON.stringify(judge(await page.evaluate(read))));
   }));
 }
 
 // In the page: how old each picture is when it comes on screen.
 function watchPicture({ FIELD, FIELDS, BITS }) {
-  window.glass = { began: performance.now(), firstFrame: null, ages: [], unread: 0, stalls: 0, stalledMs: 0, frozenMs: 0, error: null };
+  window.glass = { began: performance.now(), firstFrame: null, lastFrame: null, ages: [], unread: 0, stalls: 0, stalledMs: 0, frozenMs: 0, error: null };
   const canvas = Object.assign(document.createElement('canvas'), { width: FIELDS * 4, height: 4 });
   const context = canvas.getContext('2d', { willReadFrequently: true });
   let stalledSince = null;
-  let before = null;
   const look = (now, { expectedDisplayTime }) => {
     glass.firstFrame ??= now;
     // Three frames: what a viewer sees as a picture that stands still, whatever the player says of it.
-    if (before !== null) glass.frozenMs += Math.max(0, now - before - 100);
-    before = now;
+    if (glass.lastFrame !== null) glass.frozenMs += Math.max(0, now - glass.lastFrame - 100);
+    glass.lastFrame = now;
     const scale = video.videoWidth / 1280;
     context.drawImage(video, 0, 0, FIELDS * FIELD * scale, FIELD * scale, 0, 0, canvas.width, canvas.height);
     const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
@@ -123,8 +128,11 @@ async function startShaka({ playlist }) {
 
 // In the page.
 function read() {
+  // A picture that stood still to the end counts as well.
+  const still = glass.lastFrame === null ? 0 : Math.max(0, performance.now() - glass.lastFrame - 100);
   return {
     ...glass,
+    frozenMs: glass.frozenMs + still,
     dropped: video.getVideoPlaybackQuality().droppedVideoFrames,
     target: window.hls?.targetLatency ?? null,
   };
@@ -144,7 +152,7 @@ function judge({ began, firstFrame, ages, unread, stalls, stalledMs, frozenMs, e
     stalls,
     stalledMs: Math.round(stalledMs),
     frozenMs: Math.round(frozenMs),
-    startMs: rounded(firstFrame - began, 0),
+    startMs: firstFrame === null ? null : rounded(firstFrame - began, 0),
     targetMs: target === null ? null : Math.round(target * 1000),
   };
 }
