@@ -105,7 +105,7 @@ else
     attempt "the player page plays on over a restart that continues" \
         node "$root/web/test/interrupted.mjs" "$rehearsal" --audio aac --on-restart continue \
         --sink track-timeout=2000
-    attempt "the player page obeys its viewer" on_stream "$root/web/test/controls.mjs" --ladder --audio aac
+    attempt "the player page obeys its viewer" on_stream "$root/web/test/controls.mjs" --ladder --audio aac --audio aac
     attempt "hls.js climbs a ladder" on_stream "$root/web/test/levels.mjs" --ladder --audio aac
     attempt "hls.js plays Opus" on_stream "$root/web/test/hlsjs.mjs" --audio opus -- 10 --tracks audio,video
     attempt "hls.js plays a long window by delta updates, under an access token" on_stream "$root/web/test/hlsjs.mjs" \

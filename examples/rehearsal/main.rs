@@ -24,9 +24,9 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 /// Streams test pictures and tones, and misbehaves when told to.
 #[derive(Parser)]
 struct Args {
-    /// The sound, if there shall be any
+    /// The sound, if there shall be any; given again, the same in one language more
     #[arg(long)]
-    audio: Option<Sound>,
+    audio: Vec<Sound>,
 
     /// Three sizes of the picture
     #[arg(long, conflicts_with = "no_video")]
@@ -65,7 +65,10 @@ const LADDER: [(u32, u32, u32); 3] = [(640, 360, 900), (426, 240, 400), (256, 14
 const PICTURE: &str = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=640,height=360,framerate=30/1 \
                        ! valve name=picture ! videoscale ! capsfilter name=size";
 const TONE: &str = "audiotestsrc is-live=true volume=0.2 samplesperbuffer=480 \
-                    ! audio/x-raw,rate=48000,channels=2 ! valve name=tone ! audioconvert";
+                    ! audio/x-raw,rate=48000,channels=2 ! valve name=tone";
+
+/// Of several sounds, in their order.
+const LANGUAGES: [&str; 3] = ["en", "de", "fr"];
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -78,6 +81,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Outcome<()> {
+    if args.audio.len() > LANGUAGES.len() {
+        return Err(format!("at most {} sounds", LANGUAGES.len()).into());
+    }
     gst::init()?;
     gstllhlssink::plugin_register_static()?;
     let pipeline = gst::parse::launch(&line(args))?
@@ -143,11 +149,23 @@ fn line(args: &Args) -> String {
             " {PICTURE} ! x264enc tune=zerolatency speed-preset=ultrafast bitrate=900 ! h264parse ! sink.video"
         );
     }
-    line += &match args.audio {
-        None => String::new(),
-        Some(Sound::Aac) => format!(" {TONE} ! avenc_aac ! aacparse ! sink.audio"),
-        Some(Sound::Opus) => format!(" {TONE} ! opusenc ! opusparse ! sink.audio"),
+    let encoder = |sound: &Sound| match sound {
+        Sound::Aac => "audioconvert ! avenc_aac ! aacparse",
+        Sound::Opus => "audioconvert ! opusenc ! opusparse",
     };
+    match &args.audio[..] {
+        [] => {}
+        [sound] => line += &format!(" {TONE} ! {} ! sink.audio", encoder(sound)),
+        sounds => {
+            line += &format!(" {TONE} ! tee name=tones");
+            for ((nth, sound), language) in sounds.iter().enumerate().zip(LANGUAGES) {
+                line += &format!(
+                    " tones. ! queue ! {} ! taginject tags=language-code={language} ! sink.audio_{nth}",
+                    encoder(sound)
+                );
+            }
+        }
+    }
     line
 }
 

@@ -13,6 +13,7 @@ import { START_DEADLINE_MS, addresses, report, rounded, withPage } from './brows
 
 const goesOn = process.argv.includes('continue');
 const PAUSE_MS = 3000;
+const LEAST_STALL_SECONDS = 0.5;
 // From the moment the source is back to a moving picture at the live edge.
 const RECOVERY_DEADLINE_MS = 15000;
 const MOST_LATENCY_SECONDS = 5;
@@ -30,10 +31,17 @@ try {
     await page.waitForFunction(() => window.llhls?.stats().startup != null, null, { timeout: START_DEADLINE_MS });
     await movesOn(page, 'before anything happens');
 
+    const beforePause = await stats(page);
     tell('pause');
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     tell('resume');
     figures.afterPause = await movesOn(page, 'after the pause');
+    const after = await stats(page);
+    const stood = after.stalledSeconds - beforePause.stalledSeconds;
+    // Less than the pause: what was in the buffer was played.
+    if (!(after.stalls > beforePause.stalls && stood > LEAST_STALL_SECONDS)) {
+      failures.push(`in a pause of ${PAUSE_MS / 1000} s ${after.stalls - beforePause.stalls} stalls of ${rounded(stood, 1)} s were counted`);
+    }
 
     tell('blind');
     await page.waitForFunction(listsGap, null, { timeout: RECOVERY_DEADLINE_MS, polling: 200 })
@@ -49,19 +57,19 @@ try {
         .catch(() => failures.push('the new picture size is not shown'));
       figures.afterResize = await movesOn(page, 'after the picture changed its size');
     }
-    const { restarts } = await page.evaluate(() => window.llhls.stats());
+    const { restarts } = await stats(page);
     if (restarts > 0) failures.push(`the page started over ${restarts} times before there was another run`);
     tell('restart');
     if (!goesOn) await noticesNewRun(page, restarts);
     figures.afterRestart = await movesOn(page, 'after the restart');
     if (!goesOn) {
-      const before = (await page.evaluate(() => window.llhls.stats())).restarts;
+      const before = (await stats(page)).restarts;
       await restartBehindTheSound(page);
       await noticesNewRun(page, before);
       await page.unrouteAll({ behavior: 'ignoreErrors' });
       figures.afterHalfAnEnd = await movesOn(page, 'after a restart that ended only the picture');
     }
-    const last = await page.evaluate(() => window.llhls.stats());
+    const last = await stats(page);
     Object.assign(figures, { stalls: last.stalls, stalledSeconds: rounded(last.stalledSeconds), restarts: last.restarts, fatal: last.fatal });
     if (goesOn && last.restarts > 0) failures.push(`the page started over ${last.restarts} times`);
   });
@@ -74,6 +82,10 @@ try {
   clearTimeout(timer);
 }
 report({ ...figures, complaints }, failures);
+
+function stats(page) {
+  return page.evaluate(() => window.llhls.stats());
+}
 
 function noticesNewRun(page, restarts) {
   const isStartedOver = (before) => window.llhls.stats().restarts > before;
@@ -131,6 +143,6 @@ async function movesOn(page, when) {
     const says = await page.evaluate(() => JSON.stringify(window.llhls.stats()));
     failures.push(`${when} it does not play on: ${says}`);
   }
-  const { playingLatency } = await page.evaluate(() => window.llhls.stats());
+  const { playingLatency } = await stats(page);
   return { seconds: rounded((performance.now() - began) / 1000, 1), latency: rounded(playingLatency, 2) };
 }
