@@ -93,7 +93,7 @@ players: ## the players CI does not try: Shaka, Chromium's native HLS, VLC, mpv;
 	$(CARGO) build --release --locked --example streamer
 	tests/players.sh --table
 
-bench: ## the figures the README quotes; ONLY="viewers cache" for some sections, ONLY=glass for what browsers show
+bench: ## the figures the README quotes, in about fifty minutes; ONLY="viewers cache" for some sections, glass is what browsers show
 	./setup.sh --bench
 	$(MAKE) --no-print-directory web
 	$(CARGO) bench --locked --bench road -- $(ONLY)
