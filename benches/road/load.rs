@@ -9,7 +9,7 @@ use crate::{
     footage::Footage,
     machine,
     origin::{Feed, Origin},
-    process,
+    process::{self, Most},
     table::{Sorted, Table},
 };
 
@@ -26,6 +26,8 @@ const THREAD_BAR: f64 = 7.0;
 const MEMORY_BAR: f64 = 30.0;
 
 const PARKED: usize = 5000;
+/// A part of this length each: all are to be answered before the next one is there.
+const PARKED_PART: Duration = Duration::from_secs(1);
 const PARKED_MEMORY_BAR: f64 = 100.0;
 const PARKED_THREADS_BAR: f64 = 4.0;
 const PUSH_P99_BAR: f64 = 1.0;
@@ -33,7 +35,7 @@ const PUSH_P99_BAR: f64 = 1.0;
 /// 200 viewers, 100 kB every 200 ms.
 pub(crate) fn measure_viewers(table: &mut Table) -> Outcome<()> {
     let what = "200 viewers, parts of 100 kB each 200 ms";
-    let (report, _, _) = watch(
+    let report = watch(
         200,
         Takes::Parts,
         Feed {
@@ -56,7 +58,7 @@ pub(crate) fn measure_viewers(table: &mut Table) -> Outcome<()> {
 /// 1,000 viewers, 62 kB every 500 ms.
 pub(crate) fn measure_thousand(table: &mut Table) -> Outcome<()> {
     let what = "1,000 viewers, parts of 62 kB each 500 ms";
-    let (report, _, _) = watch(
+    let report = watch(
         1000,
         Takes::Parts,
         Feed {
@@ -90,8 +92,10 @@ pub(crate) fn measure_ordinary(footage: &Footage, table: &mut Table) -> Outcome<
     let source = footage.live_source();
     let bare = Origin::of(&format!("{source} ! fakesink"))?;
     let origin = Origin::of(&format!("{source} ! {SINK}"))?;
-    let (report, _) = audience(50, Takes::Parts, SPAN, &origin).watch()?;
-    let memory = mib(process::resident_of(origin.process())?);
+    let ((report, _), most) = process::most_while(origin.process(), || {
+        audience(50, Takes::Parts, SPAN, &origin).watch()
+    })?;
+    let memory = mib(most.resident);
     let without = mib(process::resident_of(bare.process())?);
     report_health(what, &report, table);
     let cpu = report.server_cpu.ok_or("the server was measured")?;
@@ -119,27 +123,39 @@ pub(crate) fn measure_parked(table: &mut Table) -> Outcome<()> {
     let what = "5,000 parked reloads, a part a second";
     let feed = Feed {
         part_bytes: 100_000,
-        part: Duration::from_secs(1),
+        part: PARKED_PART,
     };
-    let mut figures = [0.0; 2];
-    let (report, pushes, threads) =
-        watch_with(PARKED, Takes::Reloads, feed, 2 * SPAN, &mut figures)?;
-    let [before, after] = figures;
+    let Watched {
+        report,
+        pushes,
+        before,
+        most,
+    } = watch_with(PARKED, Takes::Reloads, feed, 2 * SPAN)?;
     // In a second run: the same audience, and nothing but the server.
     let served = Origin::served(feed)?;
     machine::rest(Duration::from_secs(3));
     let (_, (from, to)) = audience(PARKED, Takes::Reloads, 2 * SPAN, &served).watch()?;
     let calls = within(served.end()?.pushes, from, to);
     report_health(what, &report, table);
+    let spreads = Sorted::new(report.spreads.clone());
     table.bar(
-        format!("{what}: memory more than without"),
-        after - before,
+        format!(
+            "{what}: all answered after one publish, first viewer to last, max of {}",
+            spreads.len()
+        ),
+        spreads.max_ms(),
+        PARKED_PART.as_secs_f64() * 1000.0,
+        "ms",
+    );
+    table.bar(
+        format!("{what}: memory at most, more than without"),
+        mib(most.resident) - mib(before),
         PARKED_MEMORY_BAR,
         "MiB",
     );
     table.bar(
-        format!("{what}: threads of the process"),
-        threads as f64,
+        format!("{what}: threads of the process at most"),
+        most.threads as f64,
         PARKED_THREADS_BAR,
         "",
     );
@@ -182,29 +198,36 @@ fn note_spread(what: &str, report: &Report, table: &mut Table) {
     );
 }
 
-fn watch(viewers: usize, takes: Takes, feed: Feed) -> Outcome<(Report, Sorted, u64)> {
-    watch_with(viewers, takes, feed, SPAN, &mut [0.0; 2])
+fn watch(viewers: usize, takes: Takes, feed: Feed) -> Outcome<Report> {
+    Ok(watch_with(viewers, takes, feed, SPAN)?.report)
 }
 
-/// What the audience saw, how long the streaming thread was kept meanwhile, and the threads of the process; in `memory`,
-/// what the process held before and with the audience, in MiB.
-fn watch_with(
-    viewers: usize,
-    takes: Takes,
-    feed: Feed,
-    span: Duration,
-    memory: &mut [f64; 2],
-) -> Outcome<(Report, Sorted, u64)> {
+/// An audience and what it did to the server.
+struct Watched {
+    report: Report,
+    /// How long the streaming thread was kept meanwhile.
+    pushes: Sorted,
+    /// Resident memory before anybody came, in bytes.
+    before: u64,
+    /// While they were there.
+    most: Most,
+}
+
+fn watch_with(viewers: usize, takes: Takes, feed: Feed, span: Duration) -> Outcome<Watched> {
     let origin = Origin::fed(feed)?;
     // The window fills with media, which is no cost of viewers.
     machine::rest(Duration::from_secs(8));
-    memory[0] = mib(process::resident_of(origin.process())?);
-    let (report, (from, to)) = audience(viewers, takes, span, &origin).watch()?;
-    // Freed memory is not given back at once: what was taken at most is still there.
-    memory[1] = mib(process::resident_of(origin.process())?);
-    let threads = process::threads_of(origin.process())?;
+    let before = process::resident_of(origin.process())?;
+    let ((report, (from, to)), most) = process::most_while(origin.process(), || {
+        audience(viewers, takes, span, &origin).watch()
+    })?;
     let pushes = within(origin.end()?.pushes, from, to);
-    Ok((report, pushes, threads))
+    Ok(Watched {
+        report,
+        pushes,
+        before,
+        most,
+    })
 }
 
 /// One that watches `origin` and nothing else.

@@ -1,11 +1,19 @@
 //! What every process of the measurement needs: GStreamer with the element in it, clocks, and a way to start itself again.
 
-use std::process::{Child, Command, Stdio};
+use std::{
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
+};
 
 use gst::prelude::*;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::{Outcome, audience::raise_descriptor_limit};
+
+/// How often a process is looked at.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Initialises GStreamer and registers the element of this build.
 pub(crate) fn init() -> Outcome<()> {
@@ -46,9 +54,41 @@ pub(crate) fn resident_of(process: u32) -> Outcome<u64> {
     Ok(status(process, "VmRSS:")? * 1024)
 }
 
-/// How many threads a process has.
-pub(crate) fn threads_of(process: u32) -> Outcome<u64> {
-    status(process, "Threads:")
+/// The most a process held at one time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Most {
+    /// Resident memory in bytes.
+    pub(crate) resident: u64,
+    pub(crate) threads: u64,
+}
+
+/// What a process held at most while something was done, and what came of that.
+pub(crate) fn most_while<T>(process: u32, act: impl FnOnce() -> Outcome<T>) -> Outcome<(T, Most)> {
+    let (done, is_done) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let looking = scope.spawn(move || -> Result<Most, String> {
+            let mut most = Most::default();
+            loop {
+                let held = held(process).map_err(|error| error.to_string())?;
+                most.resident = most.resident.max(held.resident);
+                most.threads = most.threads.max(held.threads);
+                if is_done.recv_timeout(LOOK) == Err(RecvTimeoutError::Disconnected) {
+                    return Ok(most);
+                }
+            }
+        });
+        let outcome = act();
+        drop(done);
+        let most = looking.join().map_err(|_| "the looking broke off")??;
+        Ok((outcome?, most))
+    })
+}
+
+fn held(process: u32) -> Outcome<Most> {
+    Ok(Most {
+        resident: resident_of(process)?,
+        threads: status(process, "Threads:")?,
+    })
 }
 
 fn status(process: u32, field: &str) -> Outcome<u64> {
