@@ -63,10 +63,8 @@ test: ## every test there is, players included; ends with their number
 run-tests: test-cargo test-engine test-meson test-players
 
 # A GLib critical is a bug of ours: it ends the test binary.
-# And once as it is built by default: what a feature brings is there with that feature alone.
 test-cargo:
 	G_DEBUG=fatal-criticals $(CARGO) test --locked --all-features --no-fail-fast
-	G_DEBUG=fatal-criticals $(CARGO) test --locked --test properties
 
 # What is served does not depend on what carries it: the same tests once more over the other engine. Not those that are about
 # hyper itself, serve nothing, or open many connections close together.
