@@ -59,7 +59,7 @@ fn five_hundred_viewers_are_one_to_the_origin() {
 /// that may be on this machine.
 #[expect(clippy::print_stdout, reason = "what was seen, for whoever asks")]
 fn watch_behind(cache: &Cache, stream: &Stream) -> (Duration, Duration) {
-    let requests = || -> u64 { stream.stats().get("requests").unwrap() };
+    let requests = || stream.requests();
     let before = requests();
     let report = Crowd {
         viewers: VIEWERS,
@@ -156,7 +156,7 @@ fn what_stays_is_kept_by(kind: &str) {
     let playlist = fed.stream.playlist();
     let cache = Cache::of(kind, fed.stream.port());
     let mut viewer = Client::new(cache.port);
-    let requests = || -> u64 { fed.stream.stats().get("requests").unwrap() };
+    let requests = || fed.stream.requests();
     let media = playlist.uris().into_iter().map(|uri| format!("/{uri}"));
     let lasting: Vec<String> = media
         .chain(["/live.m3u8?_HLS_msn=1&_HLS_part=0".to_owned()])
@@ -192,7 +192,7 @@ fn a_crowd_that_tunes_in_is_one_request_behind(kind: &str) {
     const CROWD: u64 = 64;
     let fed = two_segments("");
     let cache = Cache::of(kind, fed.stream.port());
-    let requests = || -> u64 { fed.stream.stats().get("requests").unwrap() };
+    let requests = || fed.stream.requests();
     runtime().block_on(async {
         let viewer = Http2::connect(cache.tls_port).await;
         let first = requests();
@@ -228,7 +228,7 @@ fn a_stalled_source_is_one_wait_behind(kind: &str) {
     const WAITING: usize = 12;
     let fed = two_segments("");
     let cache = Cache::of(kind, fed.stream.port());
-    let requests = || -> u64 { fed.stream.stats().get("requests").unwrap() };
+    let requests = || fed.stream.requests();
     let playlist = fed.stream.playlist();
     let (msn, part) = playlist.next_part();
     let reload = format!("/live.m3u8?_HLS_msn={msn}&_HLS_part={part}");
@@ -293,7 +293,7 @@ fn nginx_passes_on_what_makes_no_sense() {
 fn assert_asked_for_again(stream: &Stream, cache: &Cache, path: &str) {
     let mut viewer = Client::new(cache.port);
     let mut ask = || assert_eq!(viewer.get(path).status, 200, "{path}");
-    let requests = || -> u64 { stream.stats().get("requests").unwrap() };
+    let requests = || stream.requests();
     ask();
     let before = requests();
     wait_until(&format!("another request for {path}"), || {
@@ -314,7 +314,7 @@ fn wait_for_parts(stream: &Stream, count: usize) {
 fn one_viewer_spoils_nothing_for_the_others() {
     let fed = two_segments("allowed-hosts=127.0.0.1,localhost");
     let cache = Cache::before(fed.stream.port());
-    let requests = || -> u64 { fed.stream.stats().get("requests").unwrap() };
+    let requests = || fed.stream.requests();
     // `None` when it is closed without an answer.
     let status = |request: &str| -> Option<u16> {
         let mut connection = TcpStream::connect(("127.0.0.1", cache.port)).unwrap();
@@ -358,7 +358,7 @@ fn nginx_ends_what_is_for_the_operator_and_splits_nothing() {
     let fed = two_segments("");
     let cache = Cache::of("nginx", fed.stream.port());
     let mut viewer = Client::new(cache.port);
-    let requests = || -> u64 { fed.stream.stats().get("requests").unwrap() };
+    let requests = || fed.stream.requests();
     let before = requests();
     for path in [
         "/metrics",
@@ -402,7 +402,7 @@ fn what_waits_passes_over_http2_and_shares_one_request_behind(kind: &str) {
     });
     let cache = Cache::of(kind, fed.stream.port());
     let parked = || -> u32 { fed.stream.stats().get("requests-parked").unwrap() };
-    let requests = || -> u64 { fed.stream.stats().get("requests").unwrap() };
+    let requests = || fed.stream.requests();
 
     let hint = runtime().block_on(async {
         let viewer = Http2::connect(cache.tls_port).await;
@@ -480,7 +480,7 @@ fn what_waits_passes_a_shield_and_an_edge() {
     wait_for_parts(&fed.stream, 11);
     let shield = Cache::before(fed.stream.port());
     let edges = [(); 2].map(|()| Cache::before(shield.port));
-    let requests = || -> u64 { fed.stream.stats().get("requests").unwrap() };
+    let requests = || fed.stream.requests();
     let hint = fed.stream.playlist().hint.unwrap();
     let before = requests();
     let reload = "/live.m3u8?_HLS_msn=3&_HLS_part=1";

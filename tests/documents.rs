@@ -19,6 +19,9 @@ fn ended() -> (Stream, support::check::Run) {
     (stream, run)
 }
 
+const TWO_SECONDS: &str = "videotestsrc num-buffers=60 ! video/x-raw,width=160,height=120,framerate=30/1 \
+     ! x264enc tune=zerolatency speed-preset=ultrafast ! h264parse";
+
 #[test]
 fn timestamps_are_under_bare_names() {
     let before = support::unix_now();
@@ -267,11 +270,7 @@ fn what_a_client_holds_is_not_sent_again() {
 
 #[test]
 fn chosen_parameters_go_on_into_the_uris_of_a_playlist() {
-    let mut stream = Stream::new(
-        "videotestsrc num-buffers=60 ! video/x-raw,width=160,height=120,framerate=30/1 \
-         ! x264enc tune=zerolatency speed-preset=ultrafast ! h264parse",
-        "carry-query=session,cdn",
-    );
+    let mut stream = Stream::new(TWO_SECONDS, "carry-query=session,cdn");
     let plain = stream.play_to_end();
     let mut client = stream.client();
     let text = client.body("/live.m3u8?_HLS_msn=1&session=a1&clientId=7&cdn=x");
@@ -307,11 +306,7 @@ fn the_origin_that_may_read_is_a_property() {
 
 #[test]
 fn a_public_url_stands_before_every_uri() {
-    let mut stream = Stream::new(
-        "videotestsrc num-buffers=60 ! video/x-raw,width=160,height=120,framerate=30/1 \
-         ! x264enc tune=zerolatency speed-preset=ultrafast ! h264parse",
-        "public-url=https://cdn.example.com/live",
-    );
+    let mut stream = Stream::new(TWO_SECONDS, "public-url=https://cdn.example.com/live");
     let playlist = stream.play_to_end();
     for uri in playlist.uris() {
         assert!(uri.starts_with("https://cdn.example.com/live/"), "{uri}");

@@ -22,10 +22,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::http2;
-use super::limits::{self, Neighbourhood, SteadyStream};
+use super::limits::{self, Neighbourhood};
 use super::live::{Connected, Live, TurnedAway, Waiting};
 use super::respond;
 use super::server::Report;
+use super::steady::{self, SteadyStream};
 use super::tls;
 use super::wire::{self, Chunks};
 use crate::delivery::stats::Limit;
@@ -67,7 +68,7 @@ pub(super) async fn accept(
                 continue;
             }
         };
-        limits::tune(&stream);
+        steady::tune(&stream);
         match live.admit(client) {
             Ok(connected) => {
                 tokio::task::spawn_local(serve(Rc::clone(live), stream, tls.clone(), connected));

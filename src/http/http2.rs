@@ -3,7 +3,7 @@
 //! Belongs here: the life of such a connection, and what it owes its client on all its streams. Does not: which request
 //! gets which answer (`connection`).
 //!
-//! A window that a client does not open holds up no socket, so [`SteadyStream`](super::limits::SteadyStream) cannot see it:
+//! A window that a client does not open holds up no socket, so [`SteadyStream`](super::steady::SteadyStream) cannot see it:
 //! each answer is watched until its last byte has left for the socket.
 
 use std::cell::{Cell, RefCell};

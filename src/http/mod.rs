@@ -12,6 +12,7 @@ mod live;
 mod page;
 mod respond;
 mod server;
+mod steady;
 #[cfg(test)]
 mod tests;
 mod texts;

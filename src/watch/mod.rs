@@ -4,6 +4,7 @@
 //! many files and is told what time it is. Does not belong here: what boxes mean (`cmaf/`), what players see (`origin/`).
 //! Called by `sink/`, which passes on what is published. Every thread here ends when its owner is dropped.
 
+mod chunks;
 mod cuts;
 #[cfg(test)]
 mod fixture;

@@ -27,6 +27,7 @@ pub mod program;
 pub mod rtsp;
 pub mod secure;
 pub mod stream;
+pub mod streamer;
 pub mod tracks;
 
 use std::{

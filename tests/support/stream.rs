@@ -147,14 +147,18 @@ impl Stream {
     }
 
     pub fn get_later(&self, path: &str) -> Pending {
-        let requests = || self.stats().get::<u64>("requests").unwrap();
-        let before = requests();
+        let before = self.requests();
         let pending = Pending::get(self.port(), path);
         if self.is_over_tiny_http() {
             // Connections that are opened close together it may never serve.
-            super::wait_until("the request to come", || requests() > before);
+            super::wait_until("the request to come", || self.requests() > before);
         }
         pending
+    }
+
+    /// How many requests have come so far.
+    pub fn requests(&self) -> u64 {
+        self.stats().get("requests").unwrap()
     }
 
     /// Whether tiny_http carries HTTP here.

@@ -254,6 +254,20 @@ fn retain_what_a_player_may_have(before: &mut Vec<(Nanos, Playlist)>, stream: &S
     before.retain(|(at, _)| stream.position.0 - at.0 <= Nanos::from_seconds(3).0);
 }
 
+/// Publishes one part, or the end of the segment; what players are given then: the playlist and its delta.
+/// `None` before there is one.
+fn advance(stream: &mut Stream, is_end: bool) -> Option<(Playlist, Playlist)> {
+    if is_end {
+        stream.end_segment();
+    } else {
+        stream.part();
+    }
+    let text = full(stream)?;
+    let whole = Playlist::read(&text);
+    let shorter = Playlist::read(&delta(stream));
+    Some((whole, shorter))
+}
+
 /// DD-12 for every n: from nothing skipped to all that ever is, for each length of the playlist, at each part.
 #[test]
 fn every_number_of_segments_is_skipped_and_comes_back() {
@@ -263,21 +277,14 @@ fn every_number_of_segments_is_skipped_and_comes_back() {
         let mut skipped = BTreeSet::new();
         for _ in 0..playlist_length + 4 {
             for part in 0..=5 {
-                if part < 5 {
-                    stream.part();
-                } else {
-                    stream.end_segment();
-                }
-                let Some(text) = full(&stream) else {
+                let Some((whole, shorter)) = advance(&mut stream, part == 5) else {
                     continue;
                 };
-                let whole = Playlist::read(&text);
-                let shorter = Playlist::read(&delta(&stream));
                 skipped.insert(shorter.skipped);
                 retain_what_a_player_may_have(&mut before, &stream);
                 for (_, known) in &before {
                     let expanded = shorter.clone().expand(known);
-                    assert_eq!(expanded, whole, "{playlist_length}: {text}");
+                    assert_eq!(expanded, whole, "{playlist_length}");
                 }
                 before.push((stream.position, whole));
             }
@@ -313,16 +320,9 @@ proptest! {
                 _ => {}
             }
             for part in 0..=parts {
-                if part < parts {
-                    stream.part();
-                } else {
-                    stream.end_segment();
-                }
-                let Some(text) = full(&stream) else {
+                let Some((whole, shorter)) = advance(&mut stream, part == parts) else {
                     continue;
                 };
-                let whole = Playlist::read(&text);
-                let shorter = Playlist::read(&delta(&stream));
                 prop_assert_eq!(shorter.skipped, stream.window().skippable());
                 prop_assert_eq!(shorter.version, if shorter.skipped > 0 { 9 } else { 6 });
                 skipped += shorter.skipped;

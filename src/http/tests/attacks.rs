@@ -139,17 +139,23 @@ fn over_the_cap_newcomers_are_turned_away() {
     assert_eq!(site.get("/live.m3u8").status, 200);
 }
 
-/// Rule HT-08: a page of the list can read that there is no room.
-#[test]
-fn pages_of_a_list_can_read_that_there_is_no_room() {
+/// A site with room for one viewer, who is there.
+fn full(cors_origin: &str) -> (Site, Client) {
     let site = Site::live_with(ServerConfig {
         max_connections: Some(1),
-        cors_origin: "https://a.example:443, http://b.example".to_owned(),
+        cors_origin: cors_origin.to_owned(),
         ..config()
     });
     let mut viewer = site.connect();
     viewer.get("/stats.json");
     assert_eq!(viewer.answer().status, 200);
+    (site, viewer)
+}
+
+/// Rule HT-08: a page of the list can read that there is no room.
+#[test]
+fn pages_of_a_list_can_read_that_there_is_no_room() {
+    let (site, _viewer) = full("https://a.example:443, http://b.example");
     for (origin, is_known) in [
         ("https://a.example", true),
         ("http://b.example", true),
@@ -174,14 +180,7 @@ fn pages_of_a_list_can_read_that_there_is_no_room() {
 /// A long way off, a handshake and a request take some time.
 #[test]
 fn who_is_turned_away_may_take_a_moment_to_ask() {
-    let site = Site::live_with(ServerConfig {
-        max_connections: Some(1),
-        cors_origin: "https://a.example, http://b.example".to_owned(),
-        ..config()
-    });
-    let mut viewer = site.connect();
-    viewer.get("/stats.json");
-    assert_eq!(viewer.answer().status, 200);
+    let (site, _viewer) = full("https://a.example, http://b.example");
     let mut newcomer = site.connect();
     newcomer.send("GET /live.m3u8 HTTP/1.1\r\nHost: h\r\n");
     let patience = newcomer.stream.read_timeout().unwrap();

@@ -26,6 +26,14 @@ fn by_hand(folder: &std::path::Path) -> (Work, Receiver<News>) {
     (Work::new(settings, folder, never(), tell), news)
 }
 
+/// Files as they come, so many seconds apart.
+fn take_in_turn(work: &mut Work, files: &[(&str, &[u8])], seconds: i64) {
+    for (nth, (name, bytes)) in (1..).zip(files) {
+        fs::write(work.folder.path().join(name), bytes).unwrap();
+        assert!(work.try_take(name, UnixTime(nth * seconds * 1_000_000_000), false));
+    }
+}
+
 /// What was told of a file, and that nothing else was wrong.
 fn warnings(news: &Receiver<News>) -> Vec<String> {
     let warning = |news| match news {
@@ -131,10 +139,7 @@ fn a_file_of_another_muxer_beside_the_stream_changes_nothing_for_the_others() {
         ("guest.mp4", &of_another_muxer()),
         ("a_1.m4s", &WHOLE[starts[1]..]),
     ];
-    for (second, (name, bytes)) in (1..).zip(files) {
-        fs::write(place.path().join(name), bytes).unwrap();
-        assert!(work.try_take(name, UnixTime(second * 1_000_000_000), false));
-    }
+    take_in_turn(&mut work, &files, 1);
     let mut ends = 0;
     for news in news.try_iter() {
         match news {
@@ -173,12 +178,8 @@ fn files_longer_than_the_first_are_told_of_once() {
     let place = tempfile::tempdir().unwrap();
     let (mut work, news) = by_hand(place.path());
     let slowed = slowed();
-    for (second, (name, bytes)) in
-        (1..).zip([("a.mp4", WHOLE), ("b.mp4", &slowed), ("c.mp4", &slowed)])
-    {
-        fs::write(place.path().join(name), bytes).unwrap();
-        assert!(work.try_take(name, UnixTime(second * 2_000_000_000), false));
-    }
+    let files = [("a.mp4", WHOLE), ("b.mp4", &slowed), ("c.mp4", &slowed)];
+    take_in_turn(&mut work, &files, 2);
     let warned = warnings(&news);
     assert_eq!(warned.len(), 1, "{warned:?}");
     assert!(warned[0].contains("segment-duration"), "{warned:?}");
