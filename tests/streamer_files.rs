@@ -203,3 +203,36 @@ fn files_are_a_mode() {
         assert!((5..=6).contains(&segments), "{mode}: {segments}");
     }
 }
+
+/// Where the system lets this user watch no more folders, they are looked at instead.
+#[test]
+fn without_a_watch_to_be_had_the_folder_is_looked_at() {
+    let alone = ["--user", "--map-root-user", "sh", "-c"];
+    let limit = "echo 0 > /proc/sys/user/max_inotify_watches && exec \"$@\"";
+    let mut trial = Command::new("unshare");
+    trial.args(alone).args([limit, "sh", "true"]);
+    if !trial.output().is_ok_and(|output| output.status.success()) {
+        eprintln!("nobody may have limits of his own here: not tried");
+        return;
+    }
+    let folder = scratch("no-watch");
+    let mut command = Command::new("unshare");
+    command
+        .args(alone)
+        .args([limit, "sh"])
+        .arg(&*STREAMER)
+        .args(SMALL)
+        .args(["--mode=inotify", "--segment-duration=0.5", "--location"])
+        .arg(&folder);
+    let mut program = Program::start(&mut command);
+    let mut client = Client::new(program.wait_for_port());
+    let first = newest(&mut client);
+    support::wait_until("more segments", || newest(&mut client) > first + 1);
+    program.send(Signal::INT);
+    let (status, complaints) = program.wait();
+    assert_eq!(status.code(), Some(0), "{complaints}");
+    assert!(
+        complaints.contains("cannot be watched with inotify"),
+        "{complaints}"
+    );
+}

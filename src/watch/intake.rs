@@ -574,6 +574,8 @@ impl Work {
     /// The files are another presentation from here on.
     fn change_over(&mut self, successor: Successor, at: UnixTime) {
         self.rival = None;
+        self.brings_headers = None;
+        self.has_told_of_cuts = false;
         self.timeline = successor.timeline;
         (self.tell)(News::Renditions(self.timeline.renditions()));
         self.publish(successor.publications, at);

@@ -151,6 +151,38 @@ fn a_file_of_another_muxer_beside_the_stream_changes_nothing_for_the_others() {
     assert_eq!(ends, 6, "three of each rendition");
 }
 
+/// What was true of the files before says nothing of a writer that has begun anew.
+#[test]
+fn another_presentation_may_bring_its_headers() {
+    let place = tempfile::tempdir().unwrap();
+    let (mut work, news) = by_hand(place.path());
+    let starts = fragments();
+    let without_sound = |mut bytes: Vec<u8>| {
+        let sound = boxes(b"trak")[1];
+        bytes[sound..sound + 4].copy_from_slice(b"free");
+        bytes
+    };
+    let same = without_sound(WHOLE.to_vec());
+    let files = [
+        ("init.mp4", &WHOLE[..starts[0]]),
+        ("a_0.m4s", &WHOLE[starts[0]..]),
+        ("b_0.mp4", &same),
+        ("b_1.mp4", &same),
+    ];
+    take_in_turn(&mut work, &files, 1);
+    assert_eq!(
+        warnings(&news).len(),
+        1,
+        "of the first of the second writer"
+    );
+    let other = without_sound(of_another_format());
+    let files: [(&str, &[u8]); 2] = [("b_2.mp4", &same), ("b_3.mp4", &other)];
+    take_in_turn(&mut work, &files, 10);
+    let told: Vec<News> = news.try_iter().collect();
+    let is_init = |news: &&News| matches!(news, News::Publication(Publication::Init(..), _));
+    assert_eq!(told.iter().filter(is_init).count(), 1, "{told:?}");
+}
+
 #[test]
 fn a_header_whose_media_is_of_no_use_counts_for_nothing() {
     let place = tempfile::tempdir().unwrap();
